@@ -1,0 +1,1 @@
+"""The thief: oracle protocol, query budget, ledger, pools, strategies, copycat training, fidelity."""

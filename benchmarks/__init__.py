@@ -1,0 +1,1 @@
+"""Latency on the device, statistics, records and the reports made from them."""

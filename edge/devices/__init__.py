@@ -1,0 +1,1 @@
+"""Devices: how a device spec becomes an open connection, and the embedded device."""

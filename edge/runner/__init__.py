@@ -1,0 +1,1 @@
+"""What runs on the device, and the wire protocol that it speaks with the host."""

@@ -1,0 +1,1 @@
+"""From a trained CNN to files that phones run: recipes, exporters, the parity gate."""

@@ -1,0 +1,1 @@
+"""The victim: data sets, the CNN, its training."""
