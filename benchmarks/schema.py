@@ -1,0 +1,300 @@
+"""The shape of every record of a run (`benchmarks.records` reads and writes them).
+
+A record's `kind` says which it is; every one carries `schema_version`, `run_id` and `created`. Where a device cannot
+tell a number the field is null: nothing is guessed. NaN and infinity are refused, and so are unknown fields.
+
+Shares (accuracy, fidelity, agreement) are in [0, 1]; intervals are (low, high) at 95 %; images are told by class index.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Annotated, Literal, Union
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from foundation.manifest import Precision, Runtime
+
+SCHEMA_VERSION = 1
+RAW_LIMIT = 2000
+
+DeviceKind = Literal["physical", "emulated", "embedded"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Interval = tuple[float, float]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class _Model(BaseModel):
+    """Frozen, without unknown fields, without NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class _Record(_Model):
+    """What every record carries.
+
+    Attributes:
+        run_id: the run that made it; one run uses one device.
+        created: when, UTC.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    created: AwareDatetime = Field(default_factory=lambda: datetime.now(timezone.utc))
+
+
+class Context(_Record):
+    """The machine, the software and the settings of a run."""
+
+    kind: Literal["context"] = "context"
+    command: list[str]
+    edgecat_version: str
+    python: str
+    platform: str
+    cpu: str | None
+    cores: int
+    memory_bytes: int | None
+    versions: dict[str, str]
+    quick: bool
+    seed: int
+    settings: dict[str, JsonValue]
+
+
+class SplitSizes(_Model):
+    """Images in each split."""
+
+    train: Count
+    val: Count
+    test: Count
+    thief: Count
+
+
+class DatasetFacts(_Model):
+    """What the victim was trained and tested on. `image_shape` is height, width, channels."""
+
+    name: str
+    sha256: str
+    class_names: list[str]
+    sizes: SplitSizes
+    image_shape: tuple[int, int, int]
+
+
+class Victim(_Record):
+    """The float victim, measured in process on the test split.
+
+    Attributes:
+        confusion: rows are true classes, columns predicted ones; counts of test images.
+        labels: true class of each test image, in the split's order.
+        predictions: the victim's class for each test image, in the same order.
+    """
+
+    kind: Literal["victim"] = "victim"
+    dataset: DatasetFacts
+    architecture: str
+    parameters: Count
+    sha256: str
+    accuracy: Share
+    accuracy_ci: Interval
+    macro_f1: Share
+    epochs: Count
+    seconds_train: Seconds
+    confusion: list[list[int]]
+    labels: list[int]
+    predictions: list[int]
+
+    @model_validator(mode="after")
+    def _one_prediction_each(self) -> Victim:
+        if len(self.labels) != len(self.predictions):
+            raise ValueError(f"{len(self.labels)} labels but {len(self.predictions)} predictions")
+        return self
+
+
+class Parity(_Model):
+    """What the parity gate measured of an exported model, in its own runtime, against the eager float model.
+
+    Attributes:
+        images: how many images, never trained or calibrated on.
+        agreement: share of equal top-1 classes.
+        rms: root mean square error of the logits.
+        max_abs: largest absolute error of a logit.
+        exported_agreement: the same share for the exported program before it became a file.
+        min_agreement: the recipe's bound.
+        max_rms: the recipe's bound; None where it has none.
+        ok: whether the bounds held.
+    """
+
+    images: Count
+    agreement: Share
+    rms: Annotated[float, Field(ge=0)]
+    max_abs: Annotated[float, Field(ge=0)]
+    exported_agreement: Share | None = None
+    min_agreement: Share
+    max_rms: float | None = None
+    ok: bool
+
+
+class ArtifactRecord(_Record):
+    """An exported model file."""
+
+    kind: Literal["artifact"] = "artifact"
+    name: str
+    runtime: Runtime
+    precision: Precision
+    recipe: str
+    bytes: Count
+    sha256: str
+    seconds_export: Seconds
+    parity: Parity
+
+
+class Device(_Record):
+    """The device that a run used. `serial_hash` identifies it without telling its serial number."""
+
+    kind: Literal["device"] = "device"
+    spec: str
+    device_kind: DeviceKind
+    serial_hash: str | None
+    model: str | None
+    abi: str | None
+    os_version: str | None
+
+
+class Distribution(_Model):
+    """Summary of samples, in the samples' unit. Percentiles are linear, `std` is the population's."""
+
+    count: Count
+    mean: float
+    std: float
+    min: float
+    p50: float
+    p90: float
+    p99: float
+    max: float
+
+
+class AccuracyOnDevice(_Record):
+    """What the deployed model answered on the test split.
+
+    Attributes:
+        images: how many test images were asked.
+        labels_compared: how many of them the same runtime was also asked in process on the host; 0: not compared.
+        labels_equal: how many labels were the same in both.
+        predictions: the label of each image asked, in the test split's order.
+        device_ns: nanoseconds of inference for an image, as the device measured them.
+    """
+
+    kind: Literal["accuracy_on_device"] = "accuracy_on_device"
+    artifact: str
+    device_kind: DeviceKind
+    accuracy: Share
+    accuracy_ci: Interval
+    images: Count
+    labels_compared: Count
+    labels_equal: Count
+    predictions: list[int]
+    device_ns: Distribution | None = None
+
+
+class LatencyConfig(_Model):
+    """How latency was measured: until both minima are met, or `max_seconds`. Threads None: the runtime chooses."""
+
+    threads: int | None
+    warmup_runs: Count
+    min_runs: Count
+    min_seconds: Seconds
+    max_seconds: Seconds
+
+
+class Memory(_Model):
+    """Highest resident set of the runner's process, in bytes, and the method that told it."""
+
+    peak_rss_bytes: int | None
+    method: Literal["VmHWM"] | None
+
+
+class Validity(_Model):
+    """Whether the minima of the configuration were met."""
+
+    min_runs_met: bool
+    min_seconds_met: bool
+
+
+class Latency(_Record):
+    """Latency of one inference, measured on the device.
+
+    Attributes:
+        load_ms: from the model's path to a model that can answer.
+        first_us: the first inference, before any warm-up.
+        raw_us: samples in the order measured, microseconds; at most `RAW_LIMIT`, evenly picked.
+        raw_kept: how many samples `raw_us` holds; `latency_us.count` says how many there were.
+        latency_us: over all samples, warm-up excluded.
+    """
+
+    kind: Literal["latency"] = "latency"
+    artifact: str
+    device_kind: DeviceKind
+    config: LatencyConfig
+    load_ms: float | None
+    first_us: float | None
+    raw_us: Annotated[list[float], Field(max_length=RAW_LIMIT)]
+    raw_kept: Count
+    latency_us: Distribution | None
+    memory: Memory
+    artifact_bytes: Count
+    validity: Validity
+
+
+class Attack(_Record):
+    """One thief: one pool, strategy, budget and seed against one artefact.
+
+    Attributes:
+        answers: the answer policy that the thief saw (`label`, `topk:K`, `scores`).
+        thief_architecture: what the thief trained.
+        budget: queries allowed.
+        queries: queries that the ledger counts for this thief.
+        device_queries: queries that went to the device in this run (the rest came from the ledger).
+        reference: whom fidelity compares the thief with: the attacked artefact's answers on the device (the
+            `accuracy_on_device` record of the same artefact), or the float victim's predictions.
+        accuracy: the thief's, on the test split.
+        fidelity: share of test images on which thief and reference agree.
+        fidelity_ci: of this seed alone, over test images.
+        correct_fidelity: share of agreement where the reference is right.
+        relative_accuracy: the thief's accuracy over the reference's.
+        macro_f1_ratio: the thief's macro-F1 over the reference's.
+        seconds_query: wall time of the querying, host and device together.
+        seconds_train: wall time of the thief's training.
+        device_seconds: inference time that the device counted over this thief's queries.
+        thief_predictions: the thief's class for each test image, in the split's order.
+        answer_histogram: how often the victim answered each class to this thief's queries (top-1).
+    """
+
+    kind: Literal["attack"] = "attack"
+    artifact: str
+    device_kind: DeviceKind
+    pool: str
+    strategy: str
+    answers: str
+    thief_architecture: str
+    budget: Count
+    queries: Count
+    device_queries: Count
+    seed: int
+    reference: Literal["device", "victim"] = "device"
+    accuracy: Share
+    fidelity: Share
+    fidelity_ci: Interval
+    correct_fidelity: Share
+    relative_accuracy: Annotated[float, Field(ge=0)]
+    macro_f1_ratio: Annotated[float, Field(ge=0)]
+    seconds_query: Seconds
+    seconds_train: Seconds
+    device_seconds: Seconds | None
+    thief_predictions: list[int]
+    answer_histogram: list[int]
+
+
+Record = Annotated[
+    Union[Context, Victim, ArtifactRecord, Device, AccuracyOnDevice, Latency, Attack],  # noqa: UP007 - a runtime value on 3.10
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,147 @@
+"""Statistics of the records: latency percentiles and bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats  # type: ignore[import-untyped]
+
+from benchmarks.records import RAW_LIMIT, Distribution
+from foundation.errors import DataError
+
+LEVEL = 0.95
+RESAMPLES = 4000
+# Bounds a batch of resampled values to some tens of megabytes.
+_BATCH_VALUES = 2_000_000
+
+
+def percentile(samples: ArrayLike, q: float, method: Literal["linear", "tflite"] = "linear") -> float:
+    """The q-th percentile.
+
+    Args:
+        samples: N ≥ 1 numbers, in the order measured.
+        q: in [0, 100].
+        method: `linear` interpolates between the two nearest ranks (numpy's default). `tflite` is what
+            `benchmark_model` prints (xla/tsl/util/stats_calculator.h): the value of rank floor(N q / 100), never
+            interpolated, which for N = 2 makes the median the larger of the two; and for q = 100 the *last* sample,
+            which need not be the largest.
+
+    Raises:
+        DataError: no samples, or one that is not finite.
+        ValueError: q out of range.
+    """
+    values = _finite(samples)
+    if not 0 <= q <= 100:
+        raise ValueError(f"percentile {q} is not in [0, 100]")
+    if method == "linear":
+        return float(np.percentile(values, q))
+    if q == 100:
+        return float(values[-1])
+    return float(np.sort(values)[int(len(values) * q / 100)])
+
+
+def latency_summary(samples_us: ArrayLike) -> Distribution:
+    """Count, mean, population standard deviation, extremes and linear percentiles of N ≥ 1 samples.
+
+    Raises:
+        DataError: no samples, or one that is not finite.
+    """
+    values = _finite(samples_us)
+    p50, p90, p99 = (percentile(values, q) for q in (50, 90, 99))
+    return Distribution(
+        count=len(values),
+        mean=float(values.mean()),
+        std=float(values.std()),
+        min=float(values.min()),
+        p50=p50,
+        p90=p90,
+        p99=p99,
+        max=float(values.max()),
+    )
+
+
+def evenly_picked(samples: ArrayLike, limit: int = RAW_LIMIT) -> list[float]:
+    """At most `limit` of the samples, evenly spread over the time of measuring, the first and the last among them."""
+    values = np.asarray(samples, np.float64)
+    if len(values) > limit:
+        values = values[np.linspace(0, len(values) - 1, limit).round().astype(np.int64)]
+    return [float(value) for value in values]
+
+
+def mean_interval(values: ArrayLike, generator: np.random.Generator) -> tuple[float, float]:
+    """95 % bootstrap interval of a mean, bias-corrected and accelerated (BCa; Efron 1987).
+
+    Values that are all equal give (v, v): the bootstrap knows no more than the sample, so that 20 right of 20 reads as
+    certainty. Report the number of values beside it.
+
+    Args:
+        values: N ≥ 1 numbers, or booleans for a proportion.
+        generator: the source of chance.
+
+    Raises:
+        DataError: no values, or one that is not finite.
+    """
+    array = _finite(values)
+    if np.ptp(array) == 0:
+        return float(array[0]), float(array[0])
+    found = stats.bootstrap(
+        (array,),
+        np.mean,
+        confidence_level=LEVEL,
+        n_resamples=RESAMPLES,
+        batch=max(1, _BATCH_VALUES // len(array)),
+        method="BCa",
+        random_state=generator,
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def proportion_interval(hits: ArrayLike, generator: np.random.Generator) -> tuple[float, float]:
+    """95 % bootstrap interval of the share of true values; `mean_interval` of booleans [N]."""
+    return mean_interval(np.asarray(hits, bool), generator)
+
+
+def agreement_interval(hits: Sequence[ArrayLike], generator: np.random.Generator) -> tuple[float, float]:
+    """95 % interval of a mean agreement over seeds and over test images.
+
+    Both are samples: other seeds would have made other thieves, other patients another test split. Each resample draws
+    seeds with replacement and, once for all of them, test images with replacement, because every seed is judged on the
+    same images (the crossed or *pigeonhole* bootstrap; Owen, Ann. Appl. Stat. 1(2), 2007). The interval is the 2.5th to
+    97.5th percentile of the means. One seed gives the interval over images alone; few seeds (3 to 5) make it somewhat
+    too narrow, as resampling S seeds shows (S - 1) / S of their variance.
+
+    Args:
+        hits: for each seed, booleans [images]: whether thief and reference agree; the same images in the same order.
+        generator: the source of chance.
+
+    Raises:
+        DataError: no seeds, no images, or seeds that were judged on different numbers of images.
+    """
+    if not hits or len({len(np.asarray(row)) for row in hits}) != 1:
+        raise DataError("agreement over seeds needs at least one seed, and the same test images for each")
+    table = _finite(np.asarray(hits, bool).astype(np.float64))
+    seeds, images = table.shape
+    if np.ptp(table) == 0:
+        return float(table[0, 0]), float(table[0, 0])
+    means: list[NDArray[np.float64]] = []
+    batch = max(1, _BATCH_VALUES // images)
+    for start in range(0, RESAMPLES, batch):
+        count = min(batch, RESAMPLES - start)
+        weights = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=count) / seeds
+        drawn = generator.integers(images, size=(count, images))
+        means.append(np.take_along_axis(weights @ table, drawn, axis=1).mean(axis=1))
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = np.percentile(np.concatenate(means), [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def _finite(samples: ArrayLike) -> NDArray[np.float64]:
+    values = np.asarray(samples, np.float64)
+    if not values.size:
+        raise DataError("no samples to make statistics of")
+    if not np.isfinite(values).all():
+        raise DataError("a sample is not a finite number")
+    return values
