@@ -1,0 +1,147 @@
+"""The records of a run, indexed: by artefact, by device, and thieves by what their seeds have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.records import (
+    AccuracyOnDevice,
+    ArtifactRecord,
+    Attack,
+    Context,
+    Device,
+    DeviceKind,
+    Latency,
+    Record,
+    Victim,
+)
+from foundation.errors import DataError
+
+_T = TypeVar("_T", bound=Record)
+
+
+class AttackKey(NamedTuple):
+    """What thieves of one aggregate have in common."""
+
+    device: str
+    device_kind: DeviceKind
+    artifact: str
+    pool: str
+    strategy: str
+    answers: str
+    thief_architecture: str
+    budget: int
+
+
+@dataclass(frozen=True)
+class RecordSet:
+    """Records, indexed. Where two records tell the same thing (a run that was resumed), the later one counts."""
+
+    records: Sequence[Record]
+
+    @cached_property
+    def context(self) -> Context | None:
+        """The latest context."""
+        return _last(self._of(Context))
+
+    @cached_property
+    def victim(self) -> Victim | None:
+        """The latest victim."""
+        return _last(self._of(Victim))
+
+    @cached_property
+    def artifacts(self) -> dict[str, ArtifactRecord]:
+        """Exported models by name."""
+        return {record.name: record for record in self._of(ArtifactRecord)}
+
+    @cached_property
+    def devices(self) -> dict[tuple[str, DeviceKind], Device]:
+        """Devices by label and kind."""
+        return {(device_label(record), record.device_kind): record for record in self._of(Device)}
+
+    @cached_property
+    def accuracies(self) -> dict[tuple[str, DeviceKind, str], AccuracyOnDevice]:
+        """Answers on the test split by device, kind and artefact."""
+        return {(*self.device_of(r), r.artifact): r for r in self._of(AccuracyOnDevice)}
+
+    @cached_property
+    def latencies(self) -> dict[tuple[str, DeviceKind, str], Latency]:
+        """Latencies by device, kind and artefact."""
+        return {(*self.device_of(r), r.artifact): r for r in self._of(Latency)}
+
+    @cached_property
+    def attacks(self) -> dict[AttackKey, list[Attack]]:
+        """Thieves by what their seeds have in common, each list ordered by seed."""
+        groups: dict[AttackKey, dict[int, Attack]] = {}
+        for r in self._of(Attack):
+            key = AttackKey(
+                *self.device_of(r), r.artifact, r.pool, r.strategy, r.answers, r.thief_architecture, r.budget
+            )
+            groups.setdefault(key, {})[r.seed] = r
+        return {key: [group[seed] for seed in sorted(group)] for key, group in sorted(groups.items())}
+
+    def device_of(self, record: AccuracyOnDevice | Latency | Attack) -> tuple[str, DeviceKind]:
+        """Label and kind of the device that a record was made on: the device record of its run."""
+        alike = [device for device in self._of(Device) if device.device_kind == record.device_kind]
+        own = [device for device in alike if device.run_id == record.run_id]
+        if own or len({device_label(device) for device in alike}) == 1:
+            return device_label((own or alike)[-1]), record.device_kind
+        return record.device_kind, record.device_kind
+
+    def reference(self, attack: Attack, key: AttackKey) -> NDArray[np.int64]:
+        """The answers that a thief is compared with, int64 [test images].
+
+        Raises:
+            DataError: the record that holds them is missing, or is of another test split.
+        """
+        if attack.reference == "victim":
+            held = None if self.victim is None else self.victim.predictions
+        else:
+            found = self.accuracies.get((key.device, key.device_kind, key.artifact))
+            held = None if found is None else found.predictions
+        if held is None or len(held) != len(attack.thief_predictions):
+            known = "is missing" if held is None else f"names {len(held)}"
+            raise DataError(
+                f"attack on {attack.artifact} (pool {attack.pool}, seed {attack.seed}) names "
+                f"{len(attack.thief_predictions)} test images; its reference, the {attack.reference}, {known}",
+                hint="the records do not belong to one run",
+            )
+        return np.asarray(held, np.int64)
+
+    def hits(self, key: AttackKey) -> list[NDArray[np.bool_]]:
+        """For each seed of an aggregate, whether thief and reference agree on each test image.
+
+        Raises:
+            DataError: a record's fidelity is not what its predictions say.
+        """
+        rows = []
+        for attack in self.attacks[key]:
+            hits = np.asarray(attack.thief_predictions, np.int64) == self.reference(attack, key)
+            if len(hits) and abs(hits.mean() - attack.fidelity) > 1e-6:
+                raise DataError(
+                    f"attack on {attack.artifact} (pool {attack.pool}, seed {attack.seed}) records fidelity "
+                    f"{attack.fidelity:.4f}, but its predictions agree on {hits.mean():.4f}"
+                )
+            rows.append(hits)
+        return rows
+
+    def _of(self, kind: type[_T]) -> list[_T]:
+        return [record for record in self.records if isinstance(record, kind)]
+
+
+def device_label(device: Device) -> str:
+    """How tables call a device: model, ABI and how it was found (a physical one by the hash of its serial)."""
+    known = [part for part in (device.model, device.abi) if part]
+    if device.device_kind == "physical" and device.serial_hash:
+        return " ".join([*known, f"#{device.serial_hash[:8]}"])
+    return " ".join([*known, f"({device.spec})"]) if known else device.spec
+
+
+def _last(records: Sequence[_T]) -> _T | None:
+    return records[-1] if records else None
