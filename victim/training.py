@@ -1,0 +1,223 @@
+"""One training loop, for the victim on its labels and for the thief on the victim's answers.
+
+Measured on 2 cores of an AMD EPYC (Zen 4), batch 256, the default residual CNN at 64 x 64, images/s: float32 1,440,
+bf16 2,085, float32 channels_last 1,975, bf16 channels_last 3,303. So: channels_last always, bf16 where the processor has
+instructions for it (elsewhere it is emulated and slow).
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from foundation.errors import DataError
+from foundation.progress import SILENT, Progress
+from victim.augmentation import augment, mix
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a network is trained (AdamW under a one-cycle schedule, Smith & Topin 2018).
+
+    Attributes:
+        epochs: passes over the images, at most.
+        batch: images per step.
+        learning_rate: the schedule's peak.
+        weight_decay: of AdamW.
+        patience: epochs without a better validation loss before training stops; None trains on to the end.
+        augmented: shift, turn, scale and change contrast a little, anew in every epoch.
+        mixup: parameter of the Beta distribution that mixes pairs of images and their targets (Zhang et al. 2018,
+            "mixup", eq. 1); 0 turns it off. On 392 radiographs and three seeds it lifted the victim from 80.6 to 83.4 %.
+        label_smoothing: share of each target that is spread over all classes (Szegedy et al. 2016, section 7).
+        balanced: weigh classes by the inverse of their frequency.
+        bf16: None uses bf16 where the processor has it.
+    """
+
+    epochs: int = 12
+    batch: int = 128
+    learning_rate: float = 4e-3
+    weight_decay: float = 5e-3
+    patience: int | None = 5
+    augmented: bool = True
+    mixup: float = 0.4
+    label_smoothing: float = 0.1
+    balanced: bool = True
+    bf16: bool | None = None
+
+    @classmethod
+    def for_images(cls, count: int, *, samples: int = 30_000) -> TrainingSettings:
+        """Settings that fit the size of a data set: few images get many epochs and small batches.
+
+        Args:
+            count: how many images there are to train on.
+            samples: about how many images to show in all; at least 10 and at most 60 epochs.
+        """
+        epochs = min(60, max(10, round(samples / max(count, 1))))
+        batch = 32 if count < 2_000 else 64 if count < 4_000 else 128
+        return cls(epochs=epochs, batch=batch, patience=max(4, epochs // 3))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training did. `network` is in evaluation mode and has the best epoch's weights."""
+
+    network: nn.Module
+    epochs: int
+    best_epoch: int
+    validation_loss: float | None
+    seconds: float
+
+
+def has_bf16() -> bool:
+    """Whether this processor computes bf16 natively."""
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(probe is not None and probe())
+
+
+def as_input(images: NDArray[np.uint8]) -> Tensor:
+    """uint8 [N, H, W, C] to float32 [N, C, H, W] in [0, 1], channels_last in memory."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).to(torch.float32) / 255.0
+
+
+def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    """Labels [N] to rows [N, classes] that sum to 1."""
+    return np.eye(classes, dtype=np.float32)[labels]
+
+
+def class_weights(targets: Tensor) -> Tensor:
+    """Inverse class frequency, mean 1 over the images; a class that never occurs gets weight 0.
+
+    Args:
+        targets: float32 [N, classes], rows sum to 1.
+
+    Raises:
+        DataError: there is no image.
+    """
+    mass = targets.sum(0)
+    if not float(mass.sum()) > 0:
+        raise DataError("nothing to train on: no images")
+    present = mass > 0
+    weights = torch.where(present, mass.sum() / (mass.clamp_min(1e-9) * present.sum()), torch.zeros_like(mass))
+    # A class seen a handful of times must not drown the rest.
+    return weights.clamp_max(10.0)
+
+
+def fit(
+    network: nn.Module,
+    images: NDArray[np.uint8],
+    targets: NDArray[np.float32],
+    settings: TrainingSettings,
+    generator: torch.Generator,
+    *,
+    validation: tuple[NDArray[np.uint8], NDArray[np.float32]] | None = None,
+    progress: Progress = SILENT,
+    description: str = "training",
+) -> Fitted:
+    """Train `network` in place.
+
+    Args:
+        network: takes float32 [N, C, H, W] in [0, 1], gives logits [N, classes].
+        images: uint8 [N, H, W, C].
+        targets: float32 [N, classes]; rows sum to 1 (one-hot labels or a victim's probabilities).
+        settings: how.
+        generator: the source of order and augmentation.
+        validation: images and targets that choose the best epoch; without them the last epoch is kept.
+
+    Raises:
+        DataError: there is nothing to train on, or the loss is no longer a number.
+    """
+    start = time.perf_counter()
+    network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    steps = max(1, len(images) // settings.batch)
+    step = _Step(network, torch.from_numpy(targets), settings, settings.epochs * steps, generator)
+    best = _Best(settings.patience)
+    epoch = 0
+    with progress.task(description, settings.epochs) as advance:
+        for epoch in range(1, settings.epochs + 1):
+            losses = [step(images[rows.numpy()], rows) for rows in _batches(len(images), steps, generator)]
+            if not np.isfinite(losses).all():
+                raise DataError(f"{description}: the loss is no longer a number", hint="lower the learning rate")
+            advance(1, f"loss {np.mean(losses):.3f}")
+            if validation is not None and best.stops(network, epoch, _loss(network, *validation)):
+                break
+    best.restore(network)
+    network.eval()
+    return Fitted(network, epoch, best.epoch or epoch, best.loss, time.perf_counter() - start)
+
+
+class _Step:
+    """One step of the optimiser on one batch."""
+
+    def __init__(
+        self, network: nn.Module, targets: Tensor, settings: TrainingSettings, total: int, generator: torch.Generator
+    ) -> None:
+        self.network, self.targets, self.settings, self.generator = network, targets, settings, generator
+        self.weights = class_weights(targets) if settings.balanced else None
+        self.bf16 = has_bf16() if settings.bf16 is None else settings.bf16
+        rate = settings.learning_rate
+        self.optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=settings.weight_decay, fused=True)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, rate, total_steps=total, pct_start=0.2)
+
+    def __call__(self, images: NDArray[np.uint8], rows: Tensor) -> float:
+        """Learn from uint8 images [B, H, W, C], whose targets stand at `rows`; gives the loss."""
+        x, goal = as_input(images), self.targets[rows]
+        if self.settings.augmented:
+            x = augment(x, self.generator)
+        if self.settings.mixup > 0:
+            x, goal = mix(x, goal, self.settings.mixup, self.generator)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            logits = self.network(x)
+        loss = functional.cross_entropy(
+            logits.float(), goal, weight=self.weights, label_smoothing=self.settings.label_smoothing
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.schedule.step()
+        return loss.item()
+
+
+def _batches(count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    return torch.tensor_split(torch.randperm(count, generator=generator), steps)
+
+
+class _Best:
+    """Remembers the epoch with the lowest validation loss."""
+
+    def __init__(self, patience: int | None) -> None:
+        self.patience = patience
+        self.loss: float | None = None
+        self.epoch = 0
+        self._state: dict[str, Tensor] = {}
+
+    def stops(self, network: nn.Module, epoch: int, loss: float) -> bool:
+        """Take note of an epoch; true once patience is spent."""
+        if self.loss is None or loss < self.loss:
+            self.loss, self.epoch, self._state = loss, epoch, copy.deepcopy(network.state_dict())
+        return self.patience is not None and epoch - self.epoch >= self.patience
+
+    def restore(self, network: nn.Module) -> None:
+        """Put the best weights back."""
+        if self._state:
+            network.load_state_dict(self._state)
+
+
+def predict(network: nn.Module, images: NDArray[np.uint8], batch: int = 256) -> NDArray[np.float32]:
+    """Logits float32 [N, classes] of uint8 images [N, H, W, C], in float32 arithmetic."""
+    network.eval()
+    with torch.inference_mode():
+        parts = [network(as_input(images[k : k + batch])).float() for k in range(0, len(images), batch)]
+    return np.asarray(torch.cat(parts).numpy(), np.float32)
+
+
+def _loss(network: nn.Module, images: NDArray[np.uint8], targets: NDArray[np.float32]) -> float:
+    logits = torch.from_numpy(predict(network, images))
+    network.train()
+    return float(functional.cross_entropy(logits, torch.from_numpy(targets)))
