@@ -126,15 +126,13 @@ def agreement_interval(hits: Sequence[ArrayLike], generator: np.random.Generator
     seeds, images = table.shape
     if np.ptp(table) == 0:
         return float(table[0, 0]), float(table[0, 0])
-    means: list[NDArray[np.float64]] = []
-    batch = max(1, _BATCH_VALUES // images)
-    for start in range(0, RESAMPLES, batch):
-        count = min(batch, RESAMPLES - start)
-        weights = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=count) / seeds
-        drawn = generator.integers(images, size=(count, images))
-        means.append(np.take_along_axis(weights @ table, drawn, axis=1).mean(axis=1))
+    # Images that the seeds judge alike are interchangeable: drawing images is drawing how many of each kind there are.
+    kinds, counts = np.unique(table, axis=1, return_counts=True)
+    of_seeds = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds
+    of_images = generator.multinomial(images, counts / images, size=RESAMPLES) / images
+    means = np.einsum("rs,sk,rk->r", of_seeds, kinds, of_images, optimize=True)
     tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(np.concatenate(means), [tail, 100 - tail])
+    low, high = np.percentile(means, [tail, 100 - tail])
     return float(low), float(high)
 
 

@@ -1,0 +1,220 @@
+"""Composes the report from the records and writes it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.record_set import AttackKey, RecordSet
+from benchmarks.records import DeviceKind, Record, Victim
+from benchmarks.report import plots, tables, words
+from benchmarks.report.content import Code, Picture, Report, Section, Table, drawn
+from benchmarks.report.drawing import Drawing
+from benchmarks.report.pictures import contact_sheet
+from benchmarks.summary import AttackSummary, Summary, summarise
+from foundation.errors import DataError
+from foundation.files import write_bytes, write_text
+
+_PER_CLASS = 8
+
+
+def write_report(
+    records: Iterable[Record], out_dir: Path, contact_sheet: dict[str, NDArray[np.uint8]] | None = None
+) -> Path:
+    """Write `report.html` (one file that needs no other), `report.md` and `plots/`.
+
+    Args:
+        records: of one run, or of runs that belong together. Whatever is missing is left out.
+        out_dir: where to; files of an earlier report are replaced.
+        contact_sheet: some images of each class, uint8 [N, height, width, 1 or 3], by class name.
+
+    Returns:
+        The path of `report.html`.
+
+    Raises:
+        DataError: no records, or records that contradict each other.
+        UsageError: the place cannot be written.
+    """
+    held = RecordSet(tuple(records))
+    if not held.records:
+        raise DataError("there are no records to report", hint="edgecat run or edgecat bench makes some")
+    report = compose(held, contact_sheet)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("benchmarks.report", "templates"),
+        autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",), default=False),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["md"] = _markdown
+    for drawing in report.drawings:
+        write_text(out_dir / "plots" / f"{drawing.name}.svg", drawing.svg)
+        write_bytes(out_dir / "plots" / f"{drawing.name}.png", drawing.png)
+    for name, png in report.pictures.items():
+        write_bytes(out_dir / "plots" / name, png)
+    write_text(out_dir / "report.md", environment.get_template("report.md.j2").render(report=report))
+    page = out_dir / "report.html"
+    write_text(page, environment.get_template("report.html.j2").render(report=report))
+    return page
+
+
+def compose(held: RecordSet, images: dict[str, NDArray[np.uint8]] | None) -> Report:
+    """The report's content, before it becomes a page."""
+    summary = summarise(held.records)
+    sections: list[Section] = []
+    pictures: dict[str, bytes] = {}
+    drawings: list[Drawing] = []
+    if held.victim is not None:
+        sections.append(_victim_section(held.victim, drawings))
+    if images:
+        sections.append(_contact_section(images, pictures))
+    if summary.artifacts:
+        text = "A model file is run on the device only if it agrees with the float victim within its recipe's bounds."
+        sections.append(Section("artefacts", "Exported models", (text,), (tables.artifact_table(summary.artifacts),)))
+    for number, (device, kind) in enumerate(_devices(summary), start=1):
+        sections.append(_device_section(held, summary, device, kind, number, drawings))
+    if (found := words.best(summary.attacks)) is not None and held.victim is not None:
+        sections.append(_copy_section(held, found, held.victim, drawings))
+    sections.append(_conditions_section(held))
+    data = held.victim.dataset.name if held.victim else "unnamed data"
+    places = words.listing([device for device, _ in _devices(summary)] or ["no device"])
+    runs = list(dict.fromkeys(record.run_id for record in held.records))
+    when = max(record.created for record in held.records)
+    return Report(
+        title=f"What {data} leaks on {places}" if summary.attacks else f"{data} on {places}",
+        facts=f"edgecat, {when:%d %B %Y, %H:%M} UTC, run {words.listing(runs)}",
+        verdict=words.verdict(summary),
+        cautions=words.cautions(summary, held.context),
+        sections=sections,
+        drawings=drawings,
+        pictures=pictures,
+    )
+
+
+def _victim_section(victim: Victim, drawings: list[Drawing]) -> Section:
+    names = victim.dataset.class_names
+    drawing = plots.confusion(
+        np.asarray(victim.confusion, np.int64), names, "true class", "class that the victim names", "confusion_victim"
+    )
+    drawings.append(drawing)
+    alt = f"Confusion of the victim over {len(names)} classes. {_worst_confusion(victim.confusion, names)}"
+    figure = drawn(drawing, alt, "The victim's errors on the test split: counts, shaded by their share of the row.")
+    return Section("victim", "The victim", (), (tables.data_table(victim), figure))
+
+
+def _contact_section(images: dict[str, NDArray[np.uint8]], pictures: dict[str, bytes]) -> Section:
+    names = list(images)
+    labels = np.repeat(np.arange(len(names)), [len(some) for some in images.values()])
+    png = contact_sheet(np.concatenate(list(images.values())), labels, names, _PER_CLASS)
+    pictures["contact_sheet.png"] = png
+    alt = f"Contact sheet, a row of images for each class: {', '.join(names)}."
+    caption = "Some images of each class, as the device receives them."
+    return Section("images", "The images", (), (Picture("contact_sheet.png", alt, caption, png=png),))
+
+
+def _device_section(
+    held: RecordSet, summary: Summary, device: str, kind: DeviceKind, number: int, drawings: list[Drawing]
+) -> Section:
+    """All that was measured on one device: kinds and devices never share a table."""
+    blocks: list[Table | Picture] = []
+    artifacts = [a for a in summary.artifacts if (a.device, a.device_kind) == (device, kind)]
+    attacks = [a for a in summary.attacks if (a.device, a.device_kind) == (device, kind)]
+    if artifacts:
+        blocks.append(tables.device_table(artifacts, device))
+    timed = [a for a in artifacts if a.latency_us is not None]
+    if timed:
+        drawing = plots.latency_bars(timed, f"latency_{number}")
+        drawings.append(drawing)
+        alt = f"Latency of {words.listing([a.name for a in timed])} on {device}; the numbers are in the table above."
+        blocks.append(drawn(drawing, alt, f"Latency on the {kind} device {device}."))
+    if attacks:
+        blocks += _theft_figures(summary, attacks, device, number, drawings)
+        blocks += [tables.fidelity_table(attacks, device), tables.cost_table(held, attacks, device)]
+    return Section(f"device-{number}", f"On the {kind} device {device}", (words.CONDITIONS[kind],), blocks)
+
+
+def _theft_figures(
+    summary: Summary, attacks: list[AttackSummary], device: str, number: int, drawings: list[Drawing]
+) -> list[Picture]:
+    """A figure for each answer policy and thief's architecture."""
+    figures: list[Picture] = []
+    accuracy = {
+        a.name: a.accuracy_on_device
+        for a in summary.artifacts
+        if a.device == device and a.accuracy_on_device is not None
+    }
+    for answers, thief in dict.fromkeys((a.answers, a.thief_architecture) for a in attacks):
+        own = [a for a in attacks if (a.answers, a.thief_architecture) == (answers, thief)]
+        drawing = plots.theft(own, summary.victim, accuracy, f"theft_{number}_{len(figures) + 1}")
+        drawings.append(drawing)
+        reached = [
+            f"{a.strategy}, {a.pool}, {words.count(a.queries)} queries: {words.percent(a.fidelity)}" for a in own
+        ]
+        caption = (
+            f"Theft through “{answers}” answers by a thief of architecture {thief}: mean over seeds, whiskers are 95 % "
+            "intervals over seeds and test images. Marks of one budget are moved apart sideways to be readable."
+        )
+        figures.append(drawn(drawing, f"Fidelity reached on {device}. {'; '.join(reached)}.", caption))
+    return figures
+
+
+def _copy_section(held: RecordSet, found: AttackSummary, victim: Victim, drawings: list[Drawing]) -> Section:
+    """How the best thief differs from what it copied, all its seeds together."""
+    key = AttackKey(**{name: getattr(found, name) for name in AttackKey._fields})
+    names = victim.dataset.class_names
+    table = np.zeros((len(names), len(names)), np.int64)
+    for attack in held.attacks[key]:
+        np.add.at(table, (held.reference(attack, key), np.asarray(attack.thief_predictions)), 1)
+    drawing = plots.confusion(
+        table, names, "class that the victim names", "class that the thief names", "confusion_thief"
+    )
+    drawings.append(drawing)
+    text = (
+        f"{found.artifact}, pool {found.pool}, strategy {found.strategy}, “{found.answers}” answers, "
+        f"{words.count(found.queries)} queries, {len(found.seeds)} seed{'s' if len(found.seeds) > 1 else ''} together."
+    )
+    alt = f"Confusion of the best thief with its victim. {_worst_confusion(table.tolist(), names)}"
+    caption = "Test images by the victim's and the thief's answer: counts, shaded by their share of the row."
+    return Section("copy", "The best copy against its victim", (text,), (drawn(drawing, alt, caption),))
+
+
+def _conditions_section(held: RecordSet) -> Section:
+    blocks: list[Table | Code] = [tables.conditions_table(held.context, list(held.devices.values()))]
+    if held.context is not None:
+        blocks.append(Code("The command", shlex.join(held.context.command)))
+        blocks.append(Code("Its settings", json.dumps(held.context.settings, indent=2, ensure_ascii=False)))
+    text = (
+        "Fidelity is the share of test images on which thief and attacked model name the same class; correct fidelity "
+        "counts only those that the attacked model gets right. Intervals are 95 % bootstrap intervals; those of "
+        "attacks draw seeds and test images anew. Latency counts inference alone, without warm-up and without the way "
+        "over adb. Raw samples are in results.jsonl."
+    )
+    return Section("conditions", "Conditions", (text,), blocks)
+
+
+def _devices(summary: Summary) -> list[tuple[str, DeviceKind]]:
+    pairs = [(artifact.device, artifact.device_kind) for artifact in summary.artifacts]
+    pairs += [(attack.device, attack.device_kind) for attack in summary.attacks]
+    return list(dict.fromkeys((device, kind) for device, kind in pairs if device is not None and kind is not None))
+
+
+def _worst_confusion(table: list[list[int]], names: list[str]) -> str:
+    """The largest number off the diagonal, in words."""
+    wrong = np.asarray(table, np.int64) * (1 - np.eye(len(names), dtype=np.int64))
+    if not wrong.sum():
+        return "Nothing is confused."
+    row, column = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    return f"Most often confused: {names[row]} with {names[column]}, {wrong[row, column]:,} times."
+
+
+def _markdown(text: str) -> str:
+    """Text that Markdown shows letter for letter, on one line, within a table too."""
+    for special in "\\`*|<>[]":
+        text = text.replace(special, "\\" + special)
+    return " ".join(text.split())

@@ -1,0 +1,169 @@
+"""The tables of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.record_set import RecordSet
+from benchmarks.records import Context, Device, Victim
+from benchmarks.report.content import Table
+from benchmarks.report.words import NOT_MEASURED, bytes_of, count, number, percent, percent_with_interval
+from benchmarks.summary import ArtifactSummary, AttackSummary
+
+
+def data_table(victim: Victim) -> Table:
+    """The data set and the victim, fact by fact."""
+    data, sizes = victim.dataset, victim.dataset.sizes
+    height, width, channels = data.image_shape
+    rows = [
+        ("data set", f"{data.name} (sha256 {data.sha256[:16]}…)"),
+        ("classes", f"{len(data.class_names)}: {', '.join(data.class_names)}"),
+        ("images", f"{height} × {width} pixels, {channels} channel{'s' if channels > 1 else ''}, 8 bit"),
+        ("train, validation, test, thief", " / ".join(f"{size:,}" for size in sizes.model_dump().values())),
+        ("architecture", f"{victim.architecture}, {victim.parameters:,} parameters (sha256 {victim.sha256[:16]}…)"),
+        ("trained", f"{victim.epochs} epochs, {number(victim.seconds_train)} s"),
+        ("accuracy on test (95 %)", percent_with_interval(victim.accuracy, victim.accuracy_ci)),
+        ("macro-F1 on test", number(victim.macro_f1)),
+    ]  # fmt: skip
+    return Table("The data and the float victim", ("fact", "value"), rows)
+
+
+def artifact_table(artifacts: Sequence[ArtifactSummary]) -> Table:
+    """Exported files and their parity with the float victim."""
+    once = {artifact.name: artifact for artifact in artifacts}.values()
+    rows = [
+        (
+            a.name,
+            a.runtime,
+            a.precision,
+            bytes_of(a.bytes),
+            f"{a.parity.images:,}",
+            f"{percent(a.parity.agreement)} (≥ {percent(a.parity.min_agreement)})",
+            number(a.parity.rms) + ("" if a.parity.max_rms is None else f" (≤ {number(a.parity.max_rms)})"),
+            number(a.parity.max_abs),
+            "yes" if a.parity.ok else "NO",
+        )
+        for a in once
+    ]
+    head = (
+        "artefact", "runtime", "precision", "size", "parity images", "same top-1 (bound)", "rms of logits (bound)",
+        "max error of logits", "passed",
+    )  # fmt: skip
+    return Table("Exported models, compared on the host with the float victim", head, rows, frozenset(range(3, 8)))
+
+
+def device_table(artifacts: Sequence[ArtifactSummary], device: str) -> Table:
+    """What the artefacts did on one device."""
+    rows = []
+    for a in artifacts:
+        compared = NOT_MEASURED
+        if a.labels_compared and a.labels_equal is not None:
+            compared = f"{a.labels_equal:,} of {a.labels_compared:,}"
+        quantiles = (
+            (None, None, None) if a.latency_us is None else (a.latency_us.p50, a.latency_us.p90, a.latency_us.p99)
+        )
+        rows.append((
+            a.name,
+            percent_with_interval(a.accuracy_on_device, a.accuracy_on_device_ci),
+            compared,
+            *(_milliseconds(q) for q in quantiles),
+            _milliseconds(a.first_us),
+            number(a.load_ms),
+            bytes_of(None if a.memory is None else a.memory.peak_rss_bytes),
+            NOT_MEASURED if a.latency_us is None else f"{a.latency_us.count:,}",
+        ))  # fmt: skip
+    head = (
+        "artefact", "accuracy (95 %)", "labels as in process", "p50, ms", "p90, ms", "p99, ms", "first, ms", "load, ms",
+        "peak memory", "runs",
+    )  # fmt: skip
+    return Table(f"On {device}: answers, and latency of one inference", head, rows, frozenset(range(1, 10)))
+
+
+def fidelity_table(attacks: Sequence[AttackSummary], device: str) -> Table:
+    """What the thieves reached."""
+    rows = [
+        (
+            *_thief(a),
+            count(a.queries),
+            f"{len(a.seeds)}",
+            percent_with_interval(a.fidelity, a.fidelity_ci),
+            percent_with_interval(a.accuracy, a.accuracy_ci),
+            percent(a.relative_accuracy),
+            percent(a.correct_fidelity),
+            number(a.macro_f1_ratio),
+        )
+        for a in attacks
+    ]
+    head = (
+        "artefact", "pool", "strategy", "answers", "queries", "seeds", "fidelity (95 %)", "accuracy (95 %)",
+        "relative accuracy", "correct fidelity", "macro-F1 ratio",
+    )  # fmt: skip
+    return Table(f"What thieves reached on {device}; means over seeds", head, rows, frozenset(range(4, 11)))
+
+
+def cost_table(held: RecordSet, attacks: Sequence[AttackSummary], device: str) -> Table:
+    """What it cost the thieves, and what the victim mostly told them."""
+    rows = [
+        (
+            *_thief(a),
+            a.thief_architecture,
+            f"{a.budget:,}",
+            count(a.device_queries),
+            number(a.device_seconds),
+            number(a.seconds_query),
+            number(a.seconds_train),
+            _commonest_answer(held, a),
+        )
+        for a in attacks
+    ]
+    head = (
+        "artefact", "pool", "strategy", "answers", "thief", "budget, queries", "queries sent to the device",
+        "inference on the device, s", "querying, s", "training, s", "commonest answer",
+    )  # fmt: skip
+    return Table(f"What it cost them on {device}; means over seeds", head, rows, frozenset(range(5, 10)))
+
+
+def conditions_table(context: Context | None, devices: Sequence[Device]) -> Table:
+    """Device, host, software."""
+    rows: list[tuple[str, str]] = []
+    for device in devices:
+        known = [device.model, device.abi, device.os_version and f"OS {device.os_version}"]
+        # A physical device's spec holds its serial number, which a report has no business telling.
+        place = f"serial hash {device.serial_hash}" if device.device_kind == "physical" else device.spec
+        rows.append((f"{device.device_kind} device", ", ".join([*(part for part in known if part), place])))
+    if context is not None:
+        memory = "" if context.memory_bytes is None else f", {bytes_of(context.memory_bytes)} of memory"
+        rows += [
+            ("host", f"{context.cpu or 'unknown CPU'}, {context.cores} cores{memory}"),
+            ("platform", f"{context.platform}, Python {context.python}"),
+            ("seed", str(context.seed)),
+            ("edgecat", context.edgecat_version),
+            *sorted(context.versions.items()),
+        ]
+    return Table("Where and with what this was measured", ("fact", "value"), rows)
+
+
+def _thief(attack: AttackSummary) -> tuple[str, str, str, str]:
+    return attack.artifact, attack.pool, attack.strategy, attack.answers
+
+
+def _milliseconds(microseconds: float | None) -> str:
+    return NOT_MEASURED if microseconds is None else number(microseconds / 1000)
+
+
+def _commonest_answer(held: RecordSet, attack: AttackSummary) -> str:
+    """The class that the victim named most often and its share: near 100 %, the queries told the thief little."""
+    alike = [
+        record.answer_histogram
+        for key, records in held.attacks.items()
+        for record in records
+        if all(getattr(attack, name) == value for name, value in key._asdict().items()) and record.answer_histogram
+    ]
+    if not alike or held.victim is None:
+        return NOT_MEASURED
+    total = np.sum(alike, axis=0)
+    if not total.sum():
+        return NOT_MEASURED
+    return f"{held.victim.dataset.class_names[int(total.argmax())]}, {percent(total.max() / total.sum(), 0)}"
