@@ -1,0 +1,121 @@
+"""What a device says of itself, as records keep it."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from edge.adb.client import Adb
+from foundation.errors import UsageError
+
+DeviceKind = Literal["physical", "emulated", "embedded"]
+
+PHONE_WORKDIR = "/data/local/tmp/edgecat"
+_KEPT = (
+    "ro.product.manufacturer",
+    "ro.product.model",
+    "ro.product.device",
+    "ro.product.cpu.abi",
+    "ro.product.cpu.abilist",
+    "ro.soc.model",
+    "ro.board.platform",
+    "ro.build.version.release",
+    "ro.build.version.sdk",
+    "ro.build.version.security_patch",
+    "ro.build.fingerprint",
+)
+_HARDWARE = ("ro.hardware", "ro.boot.hardware", "ro.product.board", "ro.board.platform")
+_EMULATED_HARDWARE = ("goldfish", "ranchu", "cutf", "vbox", "qemu", "redroid")
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """A device as every record names it.
+
+    Attributes:
+        spec: how the user named it.
+        kind: numbers of the three kinds never share a table.
+        serial_hash: 12 hexadecimal digits, salted SHA-256 of its serial: tells devices apart, names none.
+        model: the maker's name for it.
+        abi: its instruction set by Android's name, `arm64-v8a` or `x86_64`.
+        os_version: Android's version, or the host's where the device is embedded.
+        workdir: absolute directory on the device where files can be written and run.
+        properties: those of `getprop` that say how fast a device is, and nothing of its owner.
+    """
+
+    spec: str
+    kind: DeviceKind
+    serial_hash: str
+    model: str
+    abi: str
+    os_version: str
+    workdir: str
+    properties: Mapping[str, str]
+
+
+def inspect(adb: Adb, spec: str) -> DeviceInfo:
+    """Ask a device what it is.
+
+    Raises:
+        DeviceError: it does not answer.
+    """
+    said = adb.properties()
+    return DeviceInfo(
+        spec=spec,
+        kind=device_kind(said, adb.serial),
+        serial_hash=hash_serial(said.get("ro.serialno") or adb.serial),
+        model=said.get("ro.product.model", "unknown"),
+        abi=said.get("ro.product.cpu.abi") or _machine(adb),
+        os_version=said.get("ro.build.version.release", "unknown"),
+        workdir=said.get("edgecat.workdir", PHONE_WORKDIR),
+        properties={name: said[name] for name in _KEPT if said.get(name)},
+    )
+
+
+def device_kind(properties: Mapping[str, str], serial: str) -> DeviceKind:
+    """Tell what a device is. `physical` is only what looks like a phone and shows no sign of emulation."""
+    if properties.get("edgecat.kind") == "embedded":
+        return "embedded"
+    hardware = " ".join(
+        properties.get(name, "")
+        for name in ("ro.hardware", "ro.boot.hardware", "ro.product.board", "ro.board.platform")
+    ).lower()
+    emulated = (
+        "edgecat.kind" in properties
+        or "1" in (properties.get("ro.kernel.qemu"), properties.get("ro.boot.qemu"))
+        or any(name in hardware for name in _EMULATED_HARDWARE)
+        or serial.startswith("emulator-")
+        or not properties.get("ro.product.manufacturer")
+    )
+    return "emulated" if emulated else "physical"
+
+
+def hash_serial(serial: str) -> str:
+    """12 hexadecimal digits that stand for a serial on this computer; the salt never leaves it."""
+    return hashlib.sha256(_salt() + serial.encode()).hexdigest()[:12]
+
+
+def _salt() -> bytes:
+    from platformdirs import user_data_path
+
+    place = user_data_path("edgecat") / "serial-salt"
+    try:
+        return place.read_bytes()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise UsageError(f"cannot read {place}: {error.strerror}") from error
+    from foundation.files import write_bytes
+
+    salt = secrets.token_bytes(16)
+    write_bytes(place, salt, mode=0o600)
+    return salt
+
+
+def _machine(adb: Adb) -> str:
+    """The ABI of a device without Android's properties, by its kernel's word."""
+    machine = adb.shell("uname -m").stdout.decode(errors="replace").strip()
+    return {"aarch64": "arm64-v8a", "x86_64": "x86_64", "armv7l": "armeabi-v7a"}.get(machine, machine or "unknown")

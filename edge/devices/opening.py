@@ -1,0 +1,91 @@
+"""From a device spec to an open device."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.adb.client import Adb
+from edge.adb.connection import DirectConnection
+from edge.adb.keys import HostKey
+from edge.adb.server import ServerConnection, list_server_devices
+from edge.devices import emulators
+from edge.devices.embedded.launch import EmbeddedDevice
+from edge.devices.information import DeviceInfo, inspect
+from edge.devices.spec import DeviceSpec, parse_spec
+from foundation.errors import DeviceError, UsageError
+
+
+@dataclass
+class OpenDevice:
+    """A device that can be used; a context manager that lets it go.
+
+    Attributes:
+        adb: to talk to it.
+        info: what it is.
+    """
+
+    adb: Adb
+    info: DeviceInfo
+    _held: contextlib.ExitStack
+
+    def close(self) -> None:
+        """Close the connection; end the device if it was made for the occasion."""
+        self._held.close()
+
+    def __enter__(self) -> OpenDevice:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_device(spec: DeviceSpec | str | None = None, key: Path | None = None) -> OpenDevice:
+    """Open the device that `spec` names.
+
+    Args:
+        spec: see `edge.devices.spec.parse_spec`; None takes its default.
+        key: private adb key for a direct connection; None takes the emulator's own, or the host's.
+
+    Raises:
+        UsageError: a spec that is wrong, or of a kind that is not built yet; a key that cannot be read.
+        AuthError: the device does not accept the key.
+        DeviceError: no such device, or several and no choice.
+    """
+    if not isinstance(spec, DeviceSpec):
+        spec = parse_spec(spec)
+    with contextlib.ExitStack() as held:
+        adb = held.enter_context(_connect(spec, key, held))
+        info = inspect(adb, str(spec))
+        return OpenDevice(adb, info, held.pop_all())
+
+
+def _connect(spec: DeviceSpec, key: Path | None, held: contextlib.ExitStack) -> Adb:
+    if spec.kind == "embedded":
+        device = held.enter_context(EmbeddedDevice.start())
+        return Adb(DirectConnection(*device.address, HostKey(device.key_path)))
+    if spec.kind == "emulator":
+        record = emulators.find(spec.name or "")
+        return Adb(DirectConnection(*record.address, HostKey(key or record.key)))
+    if spec.kind == "tcp":
+        address = (spec.host or "", spec.port or 0)
+        known = key or emulators.key_for(address)
+        return Adb(DirectConnection(*address, HostKey(known) if known else None))
+    if spec.kind == "serial":
+        return Adb(ServerConnection(spec.name or _only_serial()))
+    raise UsageError(f"device {spec} is not built yet (issue 3)", hint="use embedded, tcp:HOST:PORT or serial:XYZ")
+
+
+def _only_serial() -> str:
+    devices = list_server_devices()
+    choices = ", ".join(f"serial:{device.serial}" for device in devices) or "none"
+    usable = [device.serial for device in devices if device.state == "device"]
+    if len(usable) == 1:
+        return usable[0]
+    if usable:
+        raise DeviceError(f"{len(usable)} devices and no choice", hint=f"name one of: {choices}")
+    raise DeviceError(
+        f"the adb server has no device that can be used (it lists: {choices})",
+        hint="connect a phone and run `adb devices`, or use --device embedded",
+    )
