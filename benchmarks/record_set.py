@@ -136,11 +136,11 @@ class RecordSet:
 
 
 def device_label(device: Device) -> str:
-    """How tables call a device: model, ABI and how it was found (a physical one by the hash of its serial)."""
-    known = [part for part in (device.model, device.abi) if part]
-    if device.device_kind == "physical" and device.serial_hash:
-        return " ".join([*known, f"#{device.serial_hash[:8]}"])
-    return " ".join([*known, f"({device.spec})"]) if known else device.spec
+    """How tables call a device: by its spec, a physical one by model, ABI and the hash of its serial number."""
+    if device.device_kind != "physical":
+        return device.spec
+    mark = f"#{device.serial_hash[:8]}" if device.serial_hash else None
+    return " ".join(part for part in (device.model, device.abi, mark) if part) or "phone"
 
 
 def _last(records: Sequence[_T]) -> _T | None:

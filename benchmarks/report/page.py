@@ -83,7 +83,7 @@ def compose(held: RecordSet, images: dict[str, NDArray[np.uint8]] | None) -> Rep
         sections.append(_copy_section(held, found, held.victim, drawings))
     sections.append(_conditions_section(held))
     data = held.victim.dataset.name if held.victim else "unnamed data"
-    places = words.listing([device for device, _ in _devices(summary)] or ["no device"])
+    places = words.listing([words.place(device, kind) for device, kind in _devices(summary)] or ["no device"])
     runs = list(dict.fromkeys(record.run_id for record in held.records))
     when = max(record.created for record in held.records)
     return Report(
@@ -123,31 +123,33 @@ def _device_section(
 ) -> Section:
     """All that was measured on one device: kinds and devices never share a table."""
     blocks: list[Table | Picture] = []
+    place = words.place(device, kind)
     artifacts = [a for a in summary.artifacts if (a.device, a.device_kind) == (device, kind)]
     attacks = [a for a in summary.attacks if (a.device, a.device_kind) == (device, kind)]
     if artifacts:
-        blocks.append(tables.device_table(artifacts, device))
+        blocks.append(tables.device_table(artifacts, place))
     timed = [a for a in artifacts if a.latency_us is not None]
     if timed:
         drawing = plots.latency_bars(timed, f"latency_{number}")
         drawings.append(drawing)
-        alt = f"Latency of {words.listing([a.name for a in timed])} on {device}; the numbers are in the table above."
-        blocks.append(drawn(drawing, alt, f"Latency on the {kind} device {device}."))
+        alt = f"Latency of {words.listing([a.name for a in timed])} on {place}; the numbers are in the table above."
+        blocks.append(drawn(drawing, alt, f"Latency on {place}."))
     if attacks:
-        blocks += _theft_figures(summary, attacks, device, number, drawings)
-        blocks += [tables.fidelity_table(attacks, device), tables.cost_table(held, attacks, device)]
-    return Section(f"device-{number}", f"On the {kind} device {device}", (words.CONDITIONS[kind],), blocks)
+        blocks += _theft_figures(summary, attacks, number, drawings)
+        blocks += [tables.fidelity_table(attacks, place), tables.cost_table(held, attacks, place)]
+    return Section(f"device-{number}", f"On {place}", (words.CONDITIONS[kind],), blocks)
 
 
 def _theft_figures(
-    summary: Summary, attacks: list[AttackSummary], device: str, number: int, drawings: list[Drawing]
+    summary: Summary, attacks: list[AttackSummary], number: int, drawings: list[Drawing]
 ) -> list[Picture]:
     """A figure for each answer policy and thief's architecture."""
     figures: list[Picture] = []
+    place = words.place(attacks[0].device, attacks[0].device_kind)
     accuracy = {
         a.name: a.accuracy_on_device
         for a in summary.artifacts
-        if a.device == device and a.accuracy_on_device is not None
+        if a.device == attacks[0].device and a.accuracy_on_device is not None
     }
     for answers, thief in dict.fromkeys((a.answers, a.thief_architecture) for a in attacks):
         own = [a for a in attacks if (a.answers, a.thief_architecture) == (answers, thief)]
@@ -157,10 +159,15 @@ def _theft_figures(
             f"{a.strategy}, {a.pool}, {words.count(a.queries)} queries: {words.percent(a.fidelity)}" for a in own
         ]
         caption = (
-            f"Theft through “{answers}” answers by a thief of architecture {thief}: mean over seeds, whiskers are 95 % "
-            "intervals over seeds and test images. Marks of one budget are moved apart sideways to be readable."
+            f"Theft through “{answers}” answers by a thief of architecture {thief}: mean over seeds, whiskers are "
+            "95\u00a0% intervals over seeds and test images."
         )
-        figures.append(drawn(drawing, f"Fidelity reached on {device}. {'; '.join(reached)}.", caption))
+        budgets = {a.budget for a in own}
+        if len(budgets) > 1:
+            caption += " Marks of one budget stand a little apart, to be readable."
+        else:
+            caption += f" Every thief had a budget of {budgets.pop():,} queries."
+        figures.append(drawn(drawing, f"Fidelity reached on {place}. {'; '.join(reached)}.", caption))
     return figures
 
 
@@ -191,7 +198,7 @@ def _conditions_section(held: RecordSet) -> Section:
         blocks.append(Code("Its settings", json.dumps(held.context.settings, indent=2, ensure_ascii=False)))
     text = (
         "Fidelity is the share of test images on which thief and attacked model name the same class; correct fidelity "
-        "counts only those that the attacked model gets right. Intervals are 95 % bootstrap intervals; those of "
+        "counts only those that the attacked model gets right. Intervals are 95\u00a0% bootstrap intervals; those of "
         "attacks draw seeds and test images anew. Latency counts inference alone, without warm-up and without the way "
         "over adb. Raw samples are in results.jsonl."
     )

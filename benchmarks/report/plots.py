@@ -23,6 +23,7 @@ from benchmarks.report.drawing import (
     reference_line,
     render,
 )
+from benchmarks.report.words import number
 from benchmarks.summary import ArtifactSummary, AttackSummary, VictimSummary
 
 _NUMBERED_CLASSES = 12
@@ -38,11 +39,11 @@ def latency_bars(artifacts: Sequence[ArtifactSummary], name: str) -> Drawing:
     p90 = np.array([latency.p90 for _, latency in measured]) / 1000
     places = np.arange(len(measured))
     whiskers = np.stack([np.zeros(len(measured)), p90 - p50])
-    axes.barh(places, p50, height=0.55, color=PALETTE[0], alpha=0.75)
+    axes.barh(places, p50, height=0.55, color=PALETTE[0])
     axes.errorbar(p50, places, xerr=whiskers, fmt="none", ecolor=INK, elinewidth=1.4, capsize=4)
     for place, low, high in zip(places, p50, p90, strict=True):
         axes.annotate(
-            f"{low:.3g}", (high, place), (8, 0), textcoords="offset points", va="center", fontsize=10
+            number(low), (high, place), (8, 0), textcoords="offset points", va="center", fontsize=10
         )  # fmt: skip
     axes.set_yticks(places, [plain(label, 24) for label, _ in measured])
     axes.invert_yaxis()
@@ -101,20 +102,15 @@ def confusion(table: NDArray[np.int64], class_names: Sequence[str], rows: str, c
     shaded = np.empty((classes, classes, 4))
     shaded[..., :3], shaded[..., 3] = to_rgb(PALETTE[0]), 0.04 + 0.66 * share
     numbered = classes <= _NUMBERED_CLASSES
-    side = min(WIDTH - 2, max(3.0, 0.85 * classes)) if numbered else 5.5
-    figure = new_figure(side + 0.9)
+    side = min(WIDTH - 2.2, max(3.0, 0.85 * classes)) if numbered else 5.5
+    figure = new_figure(side + 0.9, side + 2.2)
     axes = figure.subplots()
     axes.imshow(shaded, interpolation="nearest")
     if numbered:
-        names = [plain(name, 16) for name in class_names]
-        axes.set_xticks(
-            range(classes),
-            names,
-            fontsize=9,
-            rotation=30 if classes > 5 else 0,
-            ha="right" if classes > 5 else "center",
-        )
-        axes.set_yticks(range(classes), names, fontsize=9)
+        axes.set_xticks(range(classes), [plain(label, 12) for label in class_names], fontsize=9)
+        axes.set_yticks(range(classes), [plain(label, 16) for label in class_names], fontsize=9)
+        if classes > 5:
+            axes.tick_params(axis="x", labelrotation=60)
         for (row, column), count in np.ndenumerate(table):
             axes.text(column, row, f"{count:,}", ha="center", va="center")
     axes.tick_params(length=0 if numbered else 3)
@@ -175,14 +171,15 @@ def _dots(axes: Axes, attacks: Sequence[AttackSummary], series: Sequence[str], w
             xerr=np.array(distances)[:, None],
             color=PALETTE[place % len(PALETTE)],
             marker=MARKERS[place % len(MARKERS)],
-            markersize=8,
+            markersize=5.5,
             elinewidth=1.6,
             capsize=4,
         )
         axes.annotate(f"{100 * mean:.1f}", (mean, place), (0, 7), textcoords="offset points", ha="center", fontsize=9.5)
     axes.set_yticks(range(len(series)), [plain(label, 22) for label in series])
     axes.set_ylim(len(series) - 0.4, -0.7)
-    axes.set_xlim(0, 1.04)
+    axes.set_xlim(0, 1.02)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.grid(axis="x")
     percent_axis(axes, "x")
 

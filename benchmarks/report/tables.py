@@ -54,7 +54,7 @@ def artifact_table(artifacts: Sequence[ArtifactSummary]) -> Table:
     return Table("Exported models, compared on the host with the float victim", head, rows, frozenset(range(3, 8)))
 
 
-def device_table(artifacts: Sequence[ArtifactSummary], device: str) -> Table:
+def device_table(artifacts: Sequence[ArtifactSummary], place: str) -> Table:
     """What the artefacts did on one device."""
     rows = []
     for a in artifacts:
@@ -78,10 +78,10 @@ def device_table(artifacts: Sequence[ArtifactSummary], device: str) -> Table:
         "artefact", "accuracy (95 %)", "labels as in process", "p50, ms", "p90, ms", "p99, ms", "first, ms", "load, ms",
         "peak memory", "runs",
     )  # fmt: skip
-    return Table(f"On {device}: answers, and latency of one inference", head, rows, frozenset(range(1, 10)))
+    return Table(f"On {place}: answers, and latency of one inference", head, rows, frozenset(range(1, 10)))
 
 
-def fidelity_table(attacks: Sequence[AttackSummary], device: str) -> Table:
+def fidelity_table(attacks: Sequence[AttackSummary], place: str) -> Table:
     """What the thieves reached."""
     rows = [
         (
@@ -100,10 +100,10 @@ def fidelity_table(attacks: Sequence[AttackSummary], device: str) -> Table:
         "artefact", "pool", "strategy", "answers", "queries", "seeds", "fidelity (95 %)", "accuracy (95 %)",
         "relative accuracy", "correct fidelity", "macro-F1 ratio",
     )  # fmt: skip
-    return Table(f"What thieves reached on {device}; means over seeds", head, rows, frozenset(range(4, 11)))
+    return Table(f"What thieves reached on {place}; means over seeds", head, rows, frozenset(range(4, 11)))
 
 
-def cost_table(held: RecordSet, attacks: Sequence[AttackSummary], device: str) -> Table:
+def cost_table(held: RecordSet, attacks: Sequence[AttackSummary], place: str) -> Table:
     """What it cost the thieves, and what the victim mostly told them."""
     rows = [
         (
@@ -122,7 +122,7 @@ def cost_table(held: RecordSet, attacks: Sequence[AttackSummary], device: str) -
         "artefact", "pool", "strategy", "answers", "thief", "budget, queries", "queries sent to the device",
         "inference on the device, s", "querying, s", "training, s", "commonest answer",
     )  # fmt: skip
-    return Table(f"What it cost them on {device}; means over seeds", head, rows, frozenset(range(5, 10)))
+    return Table(f"What it cost them on {place}; means over seeds", head, rows, frozenset(range(5, 10)))
 
 
 def conditions_table(context: Context | None, devices: Sequence[Device]) -> Table:

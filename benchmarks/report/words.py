@@ -22,9 +22,14 @@ CONDITIONS: dict[DeviceKind, str] = {
 }
 
 
+def place(device: str, kind: DeviceKind) -> str:
+    """`the embedded device`, `the emulated device sandbox:arm64-v8a`."""
+    return f"the {kind} device" if device == kind else f"the {kind} device {device}"
+
+
 def percent(share: float | None, digits: int = 1) -> str:
-    """0.873 as `87.3 %`."""
-    return NOT_MEASURED if share is None else f"{100 * share:.{digits}f} %"
+    """0.873 as `87.3 %`, never broken before the sign."""
+    return NOT_MEASURED if share is None else f"{100 * share:.{digits}f}\u00a0%"
 
 
 def percent_with_interval(share: float | None, interval: Interval | None) -> str:
@@ -50,7 +55,9 @@ def number(value: float | None, digits: int = 3) -> str:
         return NOT_MEASURED
     if abs(value) >= 10 ** (digits - 1):
         return f"{value:,.0f}"
-    return f"{value:.{digits}g}" if abs(value) >= 1e-3 or value == 0 else f"{value:.1e}"
+    if value == 0:
+        return "0"
+    return f"{value:#.{digits}g}" if abs(value) >= 1e-3 else f"{value:.1e}"
 
 
 def count(value: float) -> str:
@@ -128,9 +135,9 @@ def _best_sentence(found: AttackSummary, tried: int) -> str:
     of = f", the best of {tried} measured," if tried > 1 else ""
     return (
         f"A thief{of} agrees with {found.artifact} on {percent(found.fidelity)} of test images that were never queried "
-        f"(95 % interval {100 * found.fidelity_ci[0]:.1f}–{100 * found.fidelity_ci[1]:.1f} %, "
+        f"(95\u00a0% interval {100 * found.fidelity_ci[0]:.1f}–{100 * found.fidelity_ci[1]:.1f}\u00a0%, "
         f"{seeds} seed{'s' if seeds > 1 else ''}). It put {count(found.queries)} queries of pool {found.pool}, chosen "
-        f"by strategy {found.strategy}, to the {found.device_kind} device {found.device}, "
+        f"by strategy {found.strategy}, to {place(found.device, found.device_kind)}, "
         f"and saw “{found.answers}” answers."
     )
 
