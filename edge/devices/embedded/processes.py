@@ -1,14 +1,19 @@
-"""Process groups of the embedded device: whatever a command starts ends with its stream."""
+"""Processes of the embedded device: a command's group ends with its stream, everything else with the device."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 GRACE_SECONDS = 2.0
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class ProcessGroup:
@@ -49,7 +54,11 @@ class ProcessGroup:
         self._signal(signal.SIGKILL)
 
     def _left(self) -> bool:
-        self.exit_code()
+        """Whether anybody of the group lives; orphans of it that have ended are buried on the way."""
+        if self.exit_code() is not None:
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-self.leader.pid, os.WNOHANG) != (0, 0):
+                    pass
         return self._signal(0)
 
     def _signal(self, number: int) -> bool:
@@ -67,6 +76,7 @@ class ProcessRegistry:
     """Every group that runs, so that the device can end them when it ends."""
 
     def __init__(self) -> None:
+        _adopt_orphans()
         self._groups: set[ProcessGroup] = set()
         self._lock = threading.Lock()
         self._ending = False
@@ -100,3 +110,30 @@ class ProcessRegistry:
             stubborn = list(self._groups)
         for group in stubborn:
             group.kill()
+        _kill_children()
+
+
+def _adopt_orphans() -> None:
+    """Become, on Linux, the parent of every orphan below us: they can be waited for, and none outlives the device."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _kill_children() -> None:
+    """Kill what left its group (setsid), and in turn what that leaves behind."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    while (children := _children()) and time.monotonic() < deadline:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.005)
+
+
+def _children() -> list[int]:
+    """Our direct children; none where the system does not list them."""
+    try:
+        return [int(pid) for listed in Path("/proc/self/task").glob("*/children") for pid in listed.read_text().split()]
+    except OSError:
+        return []
