@@ -131,10 +131,9 @@ def _launch(name: str) -> EmulatorRecord:
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
-    finally_closed = process.stdout
-    if finally_closed is not None:
-        finally_closed.close()
-    # It is to outlive us: tell Popen that nobody will wait for it.
+    if process.stdout is not None:
+        process.stdout.close()
+    # It is to outlive us: Popen need not warn that nobody waits for it.
     process.returncode = 0
     return record
 

@@ -63,10 +63,13 @@ def inspect(adb: Adb, spec: str) -> DeviceInfo:
         DeviceError: it does not answer.
     """
     said = adb.properties()
+    kind = device_kind(said, adb.serial)
+    # An embedded device is made anew each time, but always of this computer: that is what records are to tell apart.
+    serial = "embedded" if kind == "embedded" else said.get("ro.serialno") or adb.serial
     return DeviceInfo(
         spec=spec,
-        kind=device_kind(said, adb.serial),
-        serial_hash=hash_serial(said.get("ro.serialno") or adb.serial),
+        kind=kind,
+        serial_hash=hash_serial(serial),
         model=said.get("ro.product.model", "unknown"),
         abi=said.get("ro.product.cpu.abi") or _machine(adb),
         os_version=said.get("ro.build.version.release", "unknown"),

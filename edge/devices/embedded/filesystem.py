@@ -41,6 +41,11 @@ def abi() -> str:
     return _ABI.get(machine, machine)
 
 
+def os_version() -> str:
+    """What stands where a phone has Android's version: this machine's system and kernel."""
+    return f"{platform.system()} {platform.release()}"
+
+
 def properties(root: Path, serial: str) -> dict[str, str]:
     """What `getprop` says on this device."""
     return {
@@ -48,7 +53,7 @@ def properties(root: Path, serial: str) -> dict[str, str]:
         "ro.product.name": "edgecat_embedded",
         "ro.product.device": "embedded",
         "ro.product.cpu.abi": abi(),
-        "ro.build.version.release": f"{platform.system()} {platform.release()}",
+        "ro.build.version.release": os_version(),
         "ro.serialno": serial,
         "edgecat.kind": "embedded",
         "edgecat.workdir": str(root / "data/local/tmp/edgecat"),

@@ -1,0 +1,96 @@
+"""Which devices can be used from here, and what is in the way of those that cannot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.adb.server import ServerDevice, list_server_devices, server_runs
+from edge.devices import emulators
+from edge.devices.embedded import filesystem
+from foundation.errors import DeviceError
+
+_HINTS = {
+    "unauthorized": "unlock the phone and confirm the question about USB debugging",
+    "offline": "unplug and plug it in again, or run adb reconnect",
+    "no permissions": "add udev rules for the phone (Debian: android-sdk-platform-tools-common), plug it in again",
+    "recovery": "start the phone normally",
+    "bootloader": "start the phone normally",
+    "sideload": "start the phone normally",
+}
+
+
+@dataclass(frozen=True)
+class ListedDevice:
+    """One line of `edgecat devices`.
+
+    Attributes:
+        spec: what `--device` takes.
+        kind: physical, emulated or embedded; None where the device cannot be asked.
+        state: `ready` (would be started), `running`, or adb's word: device, unauthorized, offline, …
+        model: the maker's name, None where unknown.
+        abi: by Android's name, None where unknown.
+        os_version: None where unknown.
+        hint: what to do before it can be used, None where nothing.
+    """
+
+    spec: str
+    kind: str | None
+    state: str
+    model: str | None = None
+    abi: str | None = None
+    os_version: str | None = None
+    hint: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be opened now."""
+        return self.hint is None
+
+
+def list_devices() -> list[ListedDevice]:
+    """The embedded device, the emulators that run, and what a running adb server knows. Starts nothing.
+
+    Raises:
+        DeviceError: what listens on the adb server's port is no adb server.
+    """
+    return [_embedded(), *_emulators(), *(_of_server(device) for device in list_server_devices())]
+
+
+def server_note() -> str | None:
+    """A line to show under the list where no adb server runs, so that phones cannot be listed."""
+    return None if server_runs() else "no adb server runs; for phones on USB or Wi-Fi run `adb devices` first"
+
+
+def _embedded() -> ListedDevice:
+    return ListedDevice("embedded", "embedded", "ready", "edgecat embedded", filesystem.abi(), filesystem.os_version())
+
+
+def _emulators() -> list[ListedDevice]:
+    return [
+        ListedDevice(record.spec, "embedded", "running", "edgecat embedded", filesystem.abi(), filesystem.os_version())
+        for record in emulators.list_running()
+    ]
+
+
+def _of_server(device: ServerDevice) -> ListedDevice:
+    spec = f"serial:{device.serial}"
+    if device.state != "device":
+        return ListedDevice(spec, None, device.state, hint=_HINTS.get(device.state.split(" (")[0], "see adb devices"))
+    # Only a device that can be used is asked, and only then are the libraries for it loaded.
+    from edge.adb.client import Adb
+    from edge.adb.server import ServerConnection
+    from edge.devices.information import device_kind
+
+    try:
+        with Adb(ServerConnection(device.serial)) as adb:
+            said = adb.properties()
+    except DeviceError as error:
+        return ListedDevice(spec, None, "unreachable", hint=error.hint or error.message)
+    return ListedDevice(
+        spec,
+        device_kind(said, device.serial),
+        device.state,
+        said.get("ro.product.model"),
+        said.get("ro.product.cpu.abi"),
+        said.get("ro.build.version.release"),
+    )
