@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 WIDTH = 8.0  # inches
 # Okabe and Ito's colours for every kind of sight, without yellow (too faint on white) and black (it is the ink).
@@ -79,7 +81,7 @@ def house_style() -> Iterator[None]:
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """A figure of `width` by `height` inches, known to no global state."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.07))
     FigureCanvasAgg(figure)
     return figure
 
@@ -88,8 +90,11 @@ def render(figure: Figure, name: str) -> Drawing:
     """Draw a figure. The same figure gives the same bytes."""
     svg, png = StringIO(), BytesIO()
     nothing = {"Creator": None, "Date": None, "Format": None, "Type": None}
-    figure.savefig(svg, format="svg", metadata=nothing)
-    figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
+    with warnings.catch_warnings():
+        # Names in a script that matplotlib's font lacks: boxes in the PNG, but text in the SVG and in every table.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(svg, format="svg", metadata=nothing)
+        figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
     return Drawing(name, svg.getvalue(), png.getvalue(), _inline(svg.getvalue(), name))
 
 
@@ -97,7 +102,7 @@ def plain(text: str, width: int | None = None) -> str:
     """User's text as matplotlib shall show it: on one line, or wrapped at `width` characters."""
     text = " ".join(text.split())
     if width is not None:
-        text = "\n".join(textwrap.wrap(text, width)[:3]) or text
+        text = "\n".join(textwrap.wrap(text, width, max_lines=4, placeholder="…"))
     return text
 
 
@@ -108,19 +113,22 @@ def percent_axis(axes: Axes, which: str) -> None:
 
 
 def reference_line(axes: Axes, value: float, label: str, which: str, place: str = "end") -> None:
-    """A dashed line across the axes at `value`, with its name written on it."""
-    style = {"color": INK, "linewidth": 1.0, "linestyle": (0, (4, 3)), "zorder": 1.5}
+    """A dashed line across the axes at `value`, named at its end (right or top) or its start (left or bottom)."""
+    draw, transform = (
+        (axes.axhline, axes.get_yaxis_transform()) if which == "y" else (axes.axvline, axes.get_xaxis_transform())
+    )
+    draw(value, color=INK, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1.5)
     if which == "y":
-        axes.axhline(value, **style)  # type: ignore[arg-type]
-        transform = axes.get_yaxis_transform()
-        side, x = ("right", 0.99) if place == "end" else ("left", 0.01)
+        x, side = (0.99, "right") if place == "end" else (0.01, "left")
         axes.text(x, value, label, transform=transform, ha=side, va="bottom", fontsize=9)
-    else:
-        axes.axvline(value, **style)  # type: ignore[arg-type]
-        axes.annotate(
-            label, (value, 1), (0, 2), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
-            ha="center", va="bottom", fontsize=9,
-        )  # fmt: skip
+        return
+    y, offset, side = 1, (0, 2), "center"
+    if place == "start":
+        # Beside the line, on the side that has more room.
+        y, offset, side = (0, (4, 2), "left") if value < 0.5 else (0, (-4, 2), "right")
+    axes.annotate(
+        label, (value, y), offset, xycoords=transform, textcoords="offset points", ha=side, va="bottom", fontsize=9
+    )
 
 
 def _inline(svg: str, name: str) -> str:

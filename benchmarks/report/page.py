@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -75,7 +76,10 @@ def compose(held: RecordSet, images: dict[str, NDArray[np.uint8]] | None) -> Rep
     if images:
         sections.append(_contact_section(images, pictures))
     if summary.artifacts:
-        text = "A model file is run on the device only if it agrees with the float victim within its recipe's bounds."
+        text = (
+            "Each file ran in its own runtime on the host beside the float victim, on images that neither training nor "
+            "calibration had used. The bounds are the recipe's."
+        )
         sections.append(Section("artefacts", "Exported models", (text,), (tables.artifact_table(summary.artifacts),)))
     for number, (device, kind) in enumerate(_devices(summary), start=1):
         sections.append(_device_section(held, summary, device, kind, number, drawings))
@@ -156,7 +160,8 @@ def _theft_figures(
         drawing = plots.theft(own, summary.victim, accuracy, f"theft_{number}_{len(figures) + 1}")
         drawings.append(drawing)
         reached = [
-            f"{a.strategy}, {a.pool}, {words.count(a.queries)} queries: {words.percent(a.fidelity)}" for a in own
+            f"{a.artifact}, {a.strategy}, {a.pool}, {words.count(a.queries)} queries: {words.percent(a.fidelity)}"
+            for a in own
         ]
         caption = (
             f"Theft through “{answers}” answers by a thief of architecture {thief}: mean over seeds, whiskers are "
@@ -222,6 +227,6 @@ def _worst_confusion(table: list[list[int]], names: list[str]) -> str:
 
 def _markdown(text: str) -> str:
     """Text that Markdown shows letter for letter, on one line, within a table too."""
-    for special in "\\`*|<>[]":
+    for special in "\\`*|<>[]$":
         text = text.replace(special, "\\" + special)
-    return " ".join(text.split())
+    return re.sub(r"[ \t\r\n]+", " ", text).strip()

@@ -27,6 +27,7 @@ from benchmarks.report.words import number
 from benchmarks.summary import ArtifactSummary, AttackSummary, VictimSummary
 
 _NUMBERED_CLASSES = 12
+_NOTABLE = 0.05
 
 
 @house_style()
@@ -61,7 +62,7 @@ def theft(
 
     Args:
         attacks: thieves on one device under one answer policy; a row of panels for each artefact.
-        victim: gives the chance level.
+        victim: gives the levels that need no theft.
         accuracy: each attacked artefact's own accuracy on the device.
         name: the figure's name.
     """
@@ -78,7 +79,10 @@ def theft(
         draw(row[1], own, series, "accuracy")
         row[0].set_title(f"{plain(artifact)}: fidelity", pad=18 if not curve else None)
         row[1].set_title("thief's accuracy", pad=18 if not curve else None)
-        _references(row, victim, accuracy.get(artifact), "y" if curve else "x")
+        if victim is not None:
+            _references(row, own, victim, "y" if curve else "x")
+        if artifact in accuracy:
+            reference_line(row[1], accuracy[artifact], "victim", "y" if curve else "x")
     if curve:
         handles, labels = grid[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(series)))
@@ -184,10 +188,9 @@ def _dots(axes: Axes, attacks: Sequence[AttackSummary], series: Sequence[str], w
     percent_axis(axes, "x")
 
 
-def _references(row: Sequence[Axes], victim: VictimSummary | None, accuracy: float | None, which: str) -> None:
-    """Chance in both panels, the deployed victim's accuracy in the right one."""
-    for axes in row:
-        if victim is not None:
-            reference_line(axes, victim.chance, "chance", which)
-    if accuracy is not None:
-        reference_line(row[1], accuracy, "victim", which, "start")
+def _references(row: Sequence[Axes], attacks: Sequence[AttackSummary], victim: VictimSummary, which: str) -> None:
+    """What naming classes by lot reaches, and always naming one class where that is notably more."""
+    for axes, always in zip(row, (attacks[0].most_frequent, victim.most_frequent), strict=True):
+        reference_line(axes, victim.chance, "chance", which)
+        if always > victim.chance + _NOTABLE:
+            reference_line(axes, always, "always one class", which, "start")
