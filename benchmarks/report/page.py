@@ -165,7 +165,8 @@ def _theft_figures(
         ]
         caption = (
             f"Theft through “{answers}” answers by a thief of architecture {thief}: mean over seeds, whiskers are "
-            "95\u00a0% intervals over seeds and test images."
+            "95\u00a0% intervals over seeds and test images. Dashed lines: “chance” names classes by lot, “one class” (where "
+            "that is notably more) always names the most frequent one, “victim” is the attacked model itself."
         )
         budgets = {a.budget for a in own}
         if len(budgets) > 1:

@@ -193,4 +193,4 @@ def _references(row: Sequence[Axes], attacks: Sequence[AttackSummary], victim: V
     for axes, always in zip(row, (attacks[0].most_frequent, victim.most_frequent), strict=True):
         reference_line(axes, victim.chance, "chance", which)
         if always > victim.chance + _NOTABLE:
-            reference_line(axes, always, "always one class", which, "start")
+            reference_line(axes, always, "one class", which, "start")
