@@ -163,18 +163,21 @@ def _theft_figures(
             f"{a.artifact}, {a.strategy}, {a.pool}, {words.count(a.queries)} queries: {words.percent(a.fidelity)}"
             for a in own
         ]
-        caption = (
-            f"Theft through “{answers}” answers by a thief of architecture {thief}: mean over seeds, whiskers are "
-            "95\u00a0% intervals over seeds and test images. Dashed lines: “chance” names classes by lot, “one class” (where "
-            "that is notably more) always names the most frequent one, “victim” is the attacked model itself."
-        )
-        budgets = {a.budget for a in own}
-        if len(budgets) > 1:
-            caption += " Marks of one budget stand a little apart, to be readable."
-        else:
-            caption += f" Every thief had a budget of {budgets.pop():,} queries."
-        figures.append(drawn(drawing, f"Fidelity reached on {place}. {'; '.join(reached)}.", caption))
+        figures.append(drawn(drawing, f"Fidelity reached on {place}. {'; '.join(reached)}.", _theft_caption(own)))
     return figures
+
+
+def _theft_caption(attacks: list[AttackSummary]) -> str:
+    caption = (
+        f"Theft through “{attacks[0].answers}” answers by a thief of architecture {attacks[0].thief_architecture}: mean "
+        "over seeds, whiskers are 95\u00a0% intervals over seeds and test images. Dashed lines: “chance” names classes "
+        "by lot, “one class” (where that is notably more) always names the most frequent one, “victim” is the attacked "
+        "model itself."
+    )
+    budgets = {attack.budget for attack in attacks}
+    if len(budgets) > 1:
+        return caption + " Marks of one budget stand a little apart, to be readable."
+    return caption + f" Every thief had a budget of {budgets.pop():,} queries."
 
 
 def _copy_section(held: RecordSet, found: AttackSummary, victim: Victim, drawings: list[Drawing]) -> Section:
