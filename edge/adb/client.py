@@ -118,6 +118,8 @@ class Adb:
         size, digest = _identity(local)
         quoted = shlex.quote(remote)
         known = self.stat(remote)
+        if known is not None and known.is_directory:
+            raise DeviceError(f"{remote} is a directory", device=self.serial, hint="push to another name, or remove it")
         if known is not None and known.size == size and self.sha256(remote) == digest:
             self.check_shell(f"chmod {mode & 0o777:o} {quoted}")
             return False

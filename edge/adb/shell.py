@@ -99,6 +99,8 @@ class ShellSession:
     def write(self, data: Buffer) -> None:
         """Send all of `data` to the command's standard input.
 
+        An adb server swallows what is sent to a command that has ended; whoever reads sees the end on every road.
+
         Raises:
             DeviceError: the command has ended, or the connection broke.
         """
