@@ -170,9 +170,9 @@ def _theft_figures(
 def _theft_caption(attacks: list[AttackSummary]) -> str:
     caption = (
         f"Theft through “{attacks[0].answers}” answers by a thief of architecture {attacks[0].thief_architecture}: "
-        "mean over seeds, whiskers are 95\u00a0% intervals over seeds and test images. Dashed lines: “chance” names classes "
-        "by lot, “one class” (where that is notably more) always names the most frequent one, “victim” is the attacked "
-        "model itself."
+        "mean over seeds, whiskers are 95\u00a0% intervals over seeds and test images. Dashed lines: “chance” names "
+        "classes by lot, “one class” (where that is notably more) always names the most frequent one, “victim” is the "
+        "attacked model itself."
     )
     budgets = {attack.budget for attack in attacks}
     if len(budgets) > 1:
