@@ -1,0 +1,227 @@
+"""What stands in the frames: hello, query, answer, error, benchmark request, measurement (docs/protocol.md).
+
+Little-endian throughout. Part of what travels to the device: standard library and numpy only.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.runner.wire import Fault
+from foundation.answers import AnswerPolicy, Answers
+from foundation.errors import ProtocolError
+
+_QUERY = struct.Struct("<II")
+_ANSWER = struct.Struct("<IBBHQ")
+_ERROR = struct.Struct("<H")
+_BENCHMARK = struct.Struct("<IIdd")
+_MEASUREMENT = struct.Struct("<QQQII")
+_POLICY_CODES = {"label": 0, "topk": 1, "scores": 2}
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The runner's first frame: what it is and what it has loaded.
+
+    Attributes:
+        runner: name and version of the runner.
+        engine: the runtime and its version.
+        model_sha256: of the file that is loaded, hashed on the device.
+        image_shape: height, width, channels of the uint8 images it takes.
+        classes: number of logits.
+        policy: the answer policy in force.
+        threads: threads of the runtime.
+        load_ns: nanoseconds from opening the model to being ready.
+    """
+
+    runner: str
+    engine: str
+    model_sha256: str
+    image_shape: tuple[int, int, int]
+    classes: int
+    policy: str
+    threads: int
+    load_ns: int
+
+
+@dataclass(frozen=True)
+class BenchmarkRequest:
+    """How to measure latency inside the runner's process.
+
+    Runs at least `min_runs` and at least `min_seconds`, whichever is later, but stops after `max_seconds`.
+    """
+
+    warmup_runs: int = 20
+    min_runs: int = 200
+    min_seconds: float = 1.0
+    max_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the runner measured.
+
+    Attributes:
+        load_ns: nanoseconds to load the model.
+        peak_rss_bytes: peak resident memory of the process (VmHWM); None where the device does not tell.
+        first_ns: the first inference of all, before any warm-up.
+        warmup_runs: how many inferences came before the samples.
+        samples_ns: uint64 [runs], nanoseconds of each measured inference, batch 1.
+    """
+
+    load_ns: int
+    peak_rss_bytes: int | None
+    first_ns: int
+    warmup_runs: int
+    samples_ns: NDArray[np.uint64]
+
+
+def hello_payload(hello: Hello) -> bytes:
+    """JSON, UTF-8: fields may be added without a new version."""
+    return json.dumps(asdict(hello)).encode()
+
+
+def parse_hello(payload: bytes) -> Hello:
+    """Inverse of `hello_payload`; unknown fields are passed over.
+
+    Raises:
+        ProtocolError: not JSON, or a field is missing.
+    """
+    try:
+        document = json.loads(payload)
+        known = {field.name: document[field.name] for field in fields(Hello)}
+        height, width, channels = (int(n) for n in known["image_shape"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ProtocolError(f"the runner's hello cannot be read: {error}") from error
+    return Hello(**{**known, "image_shape": (height, width, channels)})
+
+
+def query_payload(images: NDArray[np.uint8]) -> bytes:
+    """uint8 images [N, H, W, C]: count and bytes per image, then the images."""
+    count = len(images)
+    size = images[0].nbytes if count else 0
+    return _QUERY.pack(count, size) + np.ascontiguousarray(images).tobytes()
+
+
+def parse_query(payload: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Inverse of `query_payload`: uint8 [N, *shape].
+
+    Raises:
+        ProtocolError: not that shape, or not that many images.
+    """
+    if len(payload) < _QUERY.size:
+        raise ProtocolError("a query without its counts")
+    count, size = _QUERY.unpack_from(payload)
+    expected = int(np.prod(shape))
+    if size != expected or not count:
+        raise ProtocolError(f"a query of {count} images of {size} bytes, where {expected} bytes {shape} are expected")
+    if len(payload) - _QUERY.size != count * size:
+        raise ProtocolError(f"a query of {count} images carries {len(payload) - _QUERY.size} bytes, not {count * size}")
+    return np.frombuffer(payload, np.uint8, count * size, _QUERY.size).reshape(count, *shape)
+
+
+def answer_payload(answers: Answers, total_ns: int) -> bytes:
+    """Count, policy, width, nanoseconds; then times, labels (not under `scores`), scores (not under `label`)."""
+    count, width = answers.labels.shape
+    code = _POLICY_CODES[answers.policy.kind]
+    parts = [_ANSWER.pack(count, code, 0, width, total_ns), answers.device_ns.astype("<u4").tobytes()]
+    if answers.policy.kind != "scores":
+        parts.append(answers.labels.astype("<u2").tobytes())
+    if answers.scores is not None:
+        parts.append(answers.scores.astype("<f4").tobytes())
+    return b"".join(parts)
+
+
+def parse_answer(payload: bytes, policy: AnswerPolicy, classes: int) -> Answers:
+    """Inverse of `answer_payload`.
+
+    Raises:
+        ProtocolError: another policy, width or size than agreed.
+    """
+    width = policy.width(classes)
+    if len(payload) < _ANSWER.size:
+        raise ProtocolError("an answer without its head")
+    count, code, _, got_width, _ = _ANSWER.unpack_from(payload)
+    label_bytes = 0 if policy.kind == "scores" else 2 * count * width
+    score_bytes = 0 if policy.kind == "label" else 4 * count * width
+    expected = _ANSWER.size + 4 * count + label_bytes + score_bytes
+    if code != _POLICY_CODES[policy.kind] or got_width != width or len(payload) != expected:
+        raise ProtocolError(f"an answer of {len(payload)} bytes does not fit policy {policy} for {count} images")
+    times = np.frombuffer(payload, "<u4", count, _ANSWER.size)
+    at = _ANSWER.size + 4 * count
+    scores = None
+    if score_bytes:
+        scores = np.frombuffer(payload, "<f4", count * width, at + label_bytes).reshape(count, width)
+    if label_bytes:
+        labels = np.frombuffer(payload, "<u2", count * width, at).reshape(count, width)
+    else:
+        labels = np.broadcast_to(np.arange(width, dtype=np.uint16), (count, width))
+    if count and int(labels.max()) >= classes:
+        raise ProtocolError(f"an answer names class {int(labels.max())} of {classes}")
+    return Answers(
+        policy,
+        classes,
+        np.ascontiguousarray(labels, np.uint16),
+        None if scores is None else np.ascontiguousarray(scores, np.float32),
+        np.ascontiguousarray(times, np.uint32),
+    )
+
+
+def error_payload(fault: Fault, message: str) -> bytes:
+    """Code and words of an error frame."""
+    return _ERROR.pack(fault) + message.encode()[:4096]
+
+
+def parse_error(payload: bytes) -> tuple[int, str]:
+    """Code and words of an error frame, whatever they are."""
+    if len(payload) < _ERROR.size:
+        return 0, "an error frame without a code"
+    return int(_ERROR.unpack_from(payload)[0]), payload[_ERROR.size :].decode(errors="replace")
+
+
+def benchmark_payload(request: BenchmarkRequest) -> bytes:
+    """A benchmark request as bytes."""
+    return _BENCHMARK.pack(request.warmup_runs, request.min_runs, request.min_seconds, request.max_seconds)
+
+
+def parse_benchmark(payload: bytes) -> BenchmarkRequest:
+    """Inverse of `benchmark_payload`.
+
+    Raises:
+        ProtocolError: another size.
+    """
+    if len(payload) != _BENCHMARK.size:
+        raise ProtocolError(f"a benchmark request of {len(payload)} bytes, not {_BENCHMARK.size}")
+    return BenchmarkRequest(*_BENCHMARK.unpack(payload))
+
+
+def measurement_payload(measurement: Measurement) -> bytes:
+    """Load time, peak memory (0: unknown), first inference, counts; then every sample."""
+    head = _MEASUREMENT.pack(
+        measurement.load_ns,
+        measurement.peak_rss_bytes or 0,
+        measurement.first_ns,
+        measurement.warmup_runs,
+        len(measurement.samples_ns),
+    )
+    return head + measurement.samples_ns.astype("<u8").tobytes()
+
+
+def parse_measurement(payload: bytes) -> Measurement:
+    """Inverse of `measurement_payload`.
+
+    Raises:
+        ProtocolError: the counts do not fit the size.
+    """
+    if len(payload) < _MEASUREMENT.size:
+        raise ProtocolError("a measurement without its head")
+    load_ns, peak, first_ns, warmup, count = _MEASUREMENT.unpack_from(payload)
+    if len(payload) != _MEASUREMENT.size + 8 * count:
+        raise ProtocolError(f"a measurement of {count} samples does not fit {len(payload)} bytes")
+    samples = np.frombuffer(payload, "<u8", count, _MEASUREMENT.size).astype(np.uint64)
+    return Measurement(load_ns, peak or None, first_ns, warmup, samples)

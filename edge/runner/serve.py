@@ -1,0 +1,239 @@
+"""The Python runner: one process on the device, one model, spoken to over its own stdin and stdout.
+
+Started as `python3 runner.pyz --runtime … --model … --sha256 …`. It hashes the model file before it loads it and never
+runs another; it ends when its stdin ends, so nothing stays behind when the cable is pulled. Standard library and numpy
+only, beside the runtime itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from edge.runner.engines import Classifier, load_engine
+from edge.runner.messages import (
+    BenchmarkRequest,
+    Hello,
+    Measurement,
+    answer_payload,
+    error_payload,
+    hello_payload,
+    measurement_payload,
+    parse_benchmark,
+    parse_query,
+)
+from edge.runner.wire import Fault, Frame, Kind, encode, read_frame
+from foundation.answers import AnswerPolicy, Answers
+from foundation.errors import ArtifactError, EdgecatError, ProtocolError
+
+RUNNER = "edgecat-python 1"
+_NS_MAX = np.iinfo(np.uint32).max
+
+
+class InputEndedError(Exception):
+    """The host closed the stream."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The runner's command line, parsed."""
+
+    runtime: str
+    model: Path
+    sha256: str
+    policy: AnswerPolicy
+    threads: int
+    image_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    layout: str
+
+
+def parse_arguments(arguments: list[str]) -> Settings:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="runner")
+    parser.add_argument("--runtime", required=True)
+    parser.add_argument("--model", required=True, type=Path)
+    parser.add_argument("--sha256", required=True)
+    parser.add_argument("--policy", default="label")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--image", required=True, help="height,width,channels")
+    parser.add_argument("--mean", required=True, help="one per channel, comma-separated")
+    parser.add_argument("--std", required=True)
+    parser.add_argument("--layout", choices=("nhwc", "nchw"), required=True)
+    found = parser.parse_args(arguments)
+    height, width, channels = (int(n) for n in found.image.split(","))
+    mean, std = (tuple(float(x) for x in text.split(",")) for text in (found.mean, found.std))
+    policy = AnswerPolicy.parse(found.policy)
+    return Settings(
+        found.runtime,
+        found.model,
+        found.sha256,
+        policy,
+        found.threads,
+        (height, width, channels),
+        mean,
+        std,
+        found.layout,
+    )
+
+
+class Runner:
+    """A loaded model that answers frames."""
+
+    def __init__(self, settings: Settings) -> None:
+        digest = hashlib.sha256(settings.model.read_bytes()).hexdigest()
+        if digest != settings.sha256:
+            raise WrongModelError(f"{settings.model} has sha256 {digest}, asked for {settings.sha256}")
+        start = time.perf_counter_ns()
+        engine = load_engine(settings.runtime, settings.model, settings.image_shape, settings.threads)
+        self.load_ns = time.perf_counter_ns() - start
+        self.classifier = Classifier(engine, settings.image_shape, settings.mean, settings.std, settings.layout)
+        self.settings, self.engine = settings, engine
+        settings.policy.width(engine.classes)
+        # A black image, so that nobody pays for lazy initialisation but this inference, which is recorded.
+        self._blank = self.classifier.prepare(np.zeros((1, *settings.image_shape), np.uint8))
+        start = time.perf_counter_ns()
+        engine.run(self._blank)
+        self.first_ns = time.perf_counter_ns() - start
+
+    def hello(self) -> Hello:
+        """Who answers here."""
+        known = self.settings
+        return Hello(
+            RUNNER,
+            self.engine.version,
+            known.sha256,
+            known.image_shape,
+            self.engine.classes,
+            str(known.policy),
+            known.threads,
+            self.load_ns,
+        )
+
+    def answer(self, payload: bytes) -> bytes:
+        """A query's payload to its answer's."""
+        images = parse_query(payload, self.settings.image_shape)
+        start = time.perf_counter_ns()
+        tensors = self.classifier.prepare(images)
+        logits = np.empty((len(images), self.engine.classes), np.float32)
+        spent = np.empty(len(images), np.uint64)
+        for row in range(len(images)):
+            before = time.perf_counter_ns()
+            logits[row] = self.engine.run(tensors[row : row + 1])
+            spent[row] = time.perf_counter_ns() - before
+        labels, scores = self.settings.policy.apply(logits)
+        times = np.minimum(spent, _NS_MAX).astype(np.uint32)
+        answers = Answers(self.settings.policy, self.engine.classes, labels, scores, times)
+        return answer_payload(answers, time.perf_counter_ns() - start)
+
+    def benchmark(self, request: BenchmarkRequest) -> Measurement:
+        """Time single inferences, with nothing between the clock readings but the engine."""
+        for _ in range(request.warmup_runs):
+            self.engine.run(self._blank)
+        samples: list[int] = []
+        start = time.perf_counter_ns()
+        while True:
+            before = time.perf_counter_ns()
+            self.engine.run(self._blank)
+            after = time.perf_counter_ns()
+            samples.append(after - before)
+            seconds = (after - start) / 1e9
+            enough = len(samples) >= request.min_runs and seconds >= request.min_seconds
+            if enough or seconds >= request.max_seconds:
+                break
+        return Measurement(
+            self.load_ns, peak_rss_bytes(), self.first_ns, request.warmup_runs, np.array(samples, np.uint64)
+        )
+
+
+class WrongModelError(ArtifactError):
+    """The file on the device is not the one asked for."""
+
+
+def peak_rss_bytes() -> int | None:
+    """Peak resident memory of this process (VmHWM); None where the system does not tell.
+
+    Not `ru_maxrss`: that one is inherited from the parent process.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), None)
+
+
+def serve(runner: Runner, read: Callable[[int], bytes], send: Callable[[Frame], None]) -> None:
+    """Answer frames until the host says goodbye or closes.
+
+    A frame that cannot be parsed ends the session, since what follows cannot be trusted; a bad query is answered with
+    an error frame and the session goes on.
+    """
+    while True:
+        try:
+            frame = read_frame(read)
+        except ProtocolError as error:
+            send(Frame(Kind.ERROR, 0, error_payload(Fault.MALFORMED, error.message)))
+            return
+        if frame.kind == Kind.BYE:
+            return
+        send(_reply(runner, frame))
+
+
+def _reply(runner: Runner, frame: Frame) -> Frame:
+    try:
+        if frame.kind == Kind.QUERY:
+            return Frame(Kind.ANSWER, frame.sequence, runner.answer(frame.payload))
+        if frame.kind == Kind.BENCHMARK:
+            measured = runner.benchmark(parse_benchmark(frame.payload))
+            return Frame(Kind.MEASUREMENT, frame.sequence, measurement_payload(measured))
+        fault, words = Fault.UNSUPPORTED, f"a runner takes no {frame.kind.name}"
+    except ProtocolError as error:
+        fault, words = Fault.WRONG_SHAPE, error.message
+    except RuntimeError as error:
+        fault, words = Fault.INFERENCE_FAILED, str(error)
+    return Frame(Kind.ERROR, frame.sequence, error_payload(fault, words))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run as a program; exit code 0, or 1 after an error frame."""
+    stdin, stdout = _take_streams()
+
+    def send(frame: Frame) -> None:
+        stdout.write(encode(frame))
+        stdout.flush()
+
+    def read(size: int) -> bytes:
+        data = stdin.read(size)
+        if len(data) < size:
+            raise InputEndedError
+        return data
+
+    try:
+        runner = Runner(parse_arguments(sys.argv[1:] if arguments is None else arguments))
+    except (EdgecatError, OSError) as error:
+        fault = Fault.WRONG_MODEL if isinstance(error, WrongModelError) else Fault.MODEL_REFUSED
+        send(Frame(Kind.ERROR, 0, error_payload(fault, str(error))))
+        return 1
+    try:
+        send(Frame(Kind.HELLO, 0, hello_payload(runner.hello())))
+        serve(runner, read, send)
+    except (InputEndedError, BrokenPipeError):
+        pass
+    return 0
+
+
+def _take_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Keep stdout for frames alone: whatever a library prints goes to stderr."""
+    frames = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return sys.stdin.buffer, frames
