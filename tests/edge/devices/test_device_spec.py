@@ -30,8 +30,25 @@ def test_every_form_is_read_and_written_alike(text: str, spec: DeviceSpec) -> No
 
 @pytest.mark.parametrize(
     "text",
-    "phone tcp tcp: tcp:host tcp:host: tcp:host:0 tcp:host:70000 tcp::5555 tcp:host:x "
-    "embedded: embedded:x serial: emulator emulator: sandbox EMBEDDED".split(),
+    [
+        "phone",
+        "tcp",
+        "tcp:",
+        "tcp:host",
+        "tcp:host:",
+        "tcp:host:0",
+        "tcp:host:70000",
+        "tcp::5555",
+        "tcp:host:x",
+        " ",
+        "embedded:",
+        "embedded:x",
+        "serial:",
+        "emulator",
+        "emulator:",
+        "sandbox",
+        "EMBEDDED",
+    ],
 )
 def test_anything_else_is_a_usage_error_with_a_hint(text: str) -> None:
     with pytest.raises(UsageError) as caught:
