@@ -44,8 +44,8 @@ def nodules(patients: Patients, person: Chance, moment: Chance) -> Nodules:
     place = _place(patients, person) + np.stack([moment.normal(0, 0.12), moment.normal(0, 0.12)], axis=-1)
     kind = person.uniform(0, 3)
     part_solid, spiculated = (kind >= 1) & (kind < 2), kind >= 2
-    radius = person.uniform(0.62, 1.35) * moment.uniform(0.9, 1.1)
-    core = np.where(part_solid, radius * person.uniform(0.3, 0.55), radius).astype(np.float32)
+    radius = person.uniform(1.35, 2.0) * moment.uniform(0.9, 1.1)
+    core = np.where(part_solid, radius * person.uniform(0.45, 0.7), radius).astype(np.float32)
     lobes = _lobes(place, core, person)
     angle = np.arange(_SPICULES) * (2 * np.pi / _SPICULES) + person.uniforms(_SPICULES, -0.35, 0.35)
     length = radius[:, None] * person.uniforms(_SPICULES, 1.5, 2.3)
@@ -54,11 +54,15 @@ def nodules(patients: Patients, person: Chance, moment: Chance) -> Nodules:
     tails = np.repeat(place[:, None, :], _SPICULES, axis=1)
     spicules = Capsules(tails, tips.astype(np.float32), width, 0.3 * width)
     halo = _lobes(place, (radius * person.uniform(1.25, 1.7)).astype(np.float32), person).where(part_solid[:, None])
-    return Nodules(halo, Capsules.joined(lobes, spicules), person.uniform(0.3, 0.55), person.uniform(-20, 90))
+    return Nodules(halo, Capsules.joined(lobes, spicules), person.uniform(0.5, 0.75), person.uniform(-20, 90))
 
 
 def show_nodules(image: Array, grid: Grid, lung: Array, found: Nodules, ill: NDArray[np.bool_]) -> None:
-    """Put the nodules of those who are `ill` (bool [N]) into their lungs (`image`, HU, is changed in place)."""
+    """Put the nodules of those who are `ill` (bool [N]) into their lungs.
+
+    `image` (HU) is changed in place, and `lung` (coverage) too: where a tumour has grown there is no lung any more, and
+    few vessels pass.
+    """
     there = ill[:, None]
     halo = grid.union(found.halo.where(there))
     halo *= lung
@@ -67,6 +71,8 @@ def show_nodules(image: Array, grid: Grid, lung: Array, found: Nodules, ill: NDA
     core = grid.union(found.core.where(there))
     core *= lung
     blend(image, core, found.density[:, None, None])
+    core *= 0.85
+    lung -= core
 
 
 def emboli(vessels: Vessels, person: Chance, moment: Chance) -> Capsules:
@@ -81,13 +87,15 @@ def emboli(vessels: Vessels, person: Chance, moment: Chance) -> Capsules:
     weight = np.where(room > 0.3, room**1.5, 1e-6)
     race = -np.log(fate + 1e-6) / weight[:, None, :]
     first = race[:, :1].copy()
-    first[..., CENTRAL:] += np.where(room[:, None, CENTRAL:] > 0.42, 0, 1e3)
+    first[..., CENTRAL:] += np.where(room[:, None, CENTRAL:] > 0.6, 0, 1e3)
     chosen = np.concatenate([first, race[:, 1:]], axis=1).argmin(axis=-1)
     start = person.uniforms(_EMBOLI, 0.0, 0.35) + moment.uniforms(_EMBOLI, -0.05, 0.05)
-    end = start + person.uniforms(_EMBOLI, 0.4, 0.65)
-    share = np.clip(person.uniforms(_EMBOLI, 0.5, 1.25), 0, 1)
+    end = start + person.uniforms(_EMBOLI, 0.6, 0.9)
+    share = person.uniforms(_EMBOLI, 0.6, 1.3)
+    share[:, 0] += 0.25  # the first is never the smallest
+    share = np.clip(share, 0, 1)
     inside = sites.pick(chosen).along(start, end, share, np.clip(person.uniforms(_EMBOLI, -1.6, 1.6), -1, 1))
-    how_many = person.uniform(0, 3.2)[:, None]
+    how_many = person.uniform(0.8, 3.9)[:, None]
     return inside.where(np.arange(_EMBOLI) <= how_many)
 
 
@@ -119,7 +127,7 @@ def hilar_nodes(patients: Patients, vessels: Vessels, person: Chance) -> Capsule
     hila = vessels.central.pick(np.tile(np.array([4, 5]), (len(patients.fat), 1)))
     away = np.stack([person.uniforms(2, -1.3, 1.3), person.uniforms(2, 0.6, 1.5)], axis=-1)
     centre = (hila.head + away).astype(np.float32)
-    radius = np.where(person.uniforms(2) < 0.6, person.uniforms(2, 0.3, 0.65), 0).astype(np.float32)
+    radius = np.where(person.uniforms(2) < 0.4, person.uniforms(2, 0.3, 0.65), 0).astype(np.float32)
     return Capsules(centre, centre, radius, radius)
 
 
@@ -135,7 +143,7 @@ def _lobes(place: Array, radius: Array, person: Chance) -> Capsules:
 def _place(patients: Patients, person: Chance) -> Array:
     """A place in a lung, off chest wall and mediastinum: float32 [N, 2]. The first of some tries that holds."""
     side = np.where(person.happens(0.5), -1, 1).astype(np.float32)[:, None]
-    x, y = side * person.uniforms(_TRIES, 5.2, 11.4), person.uniforms(_TRIES, -6.6, 7.0)
+    x, y = side * person.uniforms(_TRIES, 7.1, 11.4), person.uniforms(_TRIES, -6.6, 6.2)
     wall = (x / (patients.chest_width - 1.1)[:, None]) ** 2 + (y / (patients.chest_height - 1.1)[:, None]) ** 2
     in_heart = (side > 0) & (patients.chambers[:, None] > 0.1) & (np.hypot(x - 4.7, y + 2.4) < 4.8)
     good = (wall < 1) & ~in_heart

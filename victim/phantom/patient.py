@@ -101,7 +101,7 @@ def admit(person: Chance, moment: Chance, scanner: Scanner) -> Patients:
         fat=np.clip(1.5 + 0.7 * stoutness, 0.5, 3.6).astype(np.float32),
         spine=person.normal(0, 0.2),
         heart=np.clip(person.normal(1.0, 0.09) + 0.06 * expiration, 0.75, 1.3).astype(np.float32),
-        level=np.clip(person.uniform(0, 0.9) + moment.uniform(-0.12, 0.12), 0, 1).astype(np.float32),
+        level=np.clip(person.uniform(0, 0.9) + moment.uniform(-0.17, 0.17), 0, 1).astype(np.float32),
         expiration=expiration,
         pulmonary=pulmonary,
         venous=pulmonary * (0.62 + 0.4 * late) * person.uniform(0.92, 1.08),
@@ -116,9 +116,9 @@ def admit(person: Chance, moment: Chance, scanner: Scanner) -> Patients:
 
 def lay_down(patients: Patients, person: Chance, scanner: Scanner, size: int) -> Grid:
     """Put the patients into the scanner: the field of view that the technologist sets, and the grid of pixels."""
-    half_width = patients.body_width * person.uniform(0.87, 0.98) * scanner.field_of_view
+    half_width = patients.body_width * person.uniform(0.83, 0.93) * scanner.field_of_view
     # Some fields are set for the person, some by habit: body sizes differ on the images too.
-    by_habit = scanner.field_of_view * 15.0 / patients.body_scale
+    by_habit = scanner.field_of_view * 14.2 / patients.body_scale
     half_width = (0.6 * half_width + 0.4 * np.maximum(by_habit, 0.92 * half_width)).astype(np.float32)
     shift = patients.shift + np.array([0.0, scanner.table_height], np.float32)
     return Grid(size, half_width, patients.rotation, shift.astype(np.float32))

@@ -31,7 +31,7 @@ CLASS_NAMES: tuple[str, ...] = (
 SLICES_PER_PATIENT = 4
 
 # What a patient and a slice may draw; `Chance` complains when a row is too short.
-_DRAWS_OF_PERSON, _DRAWS_OF_MOMENT = 1700, 480
+_DRAWS_OF_PERSON, _DRAWS_OF_MOMENT = 640, 1400
 # Enough images to outweigh what a numpy call costs, few enough to stay in the processor's cache.
 _BATCH = 48
 _CLOT = 50.0

@@ -61,7 +61,7 @@ SCANNERS: dict[Hospital, Scanner] = {
     ),
     "proxy": Scanner(
         number=1,
-        pulmonary_enhancement=(315.0, 65.0),
+        pulmonary_enhancement=(345.0, 60.0),
         lateness=(0.7, 0.2),
         field_of_view=1.09,
         table_height=-0.6,
@@ -69,7 +69,7 @@ SCANNERS: dict[Hospital, Scanner] = {
         cutoff=0.6,
         boost=1.3,
         noise=30.0,
-        window=(-1120.0, -250.0, 700.0),
+        window=(-1120.0, -230.0, 600.0),
     ),
 }
 

@@ -148,61 +148,70 @@ class Grid:
     def union(self, capsules: Capsules, onto: Array | None = None) -> Array:
         """Coverage of all capsules together, float32 [N, size, size] (`onto`, if given, is added to and returned)."""
         onto = self.empty() if onto is None else onto
-        where, coverage = self._windows(capsules)
-        np.maximum.at(onto.reshape(-1), where.reshape(-1), coverage.reshape(-1))
+        image, which = np.nonzero(np.maximum(capsules.tail_radius, capsules.head_radius) > 0)
+        if len(image):
+            where, coverage = self._windows(capsules, image, which)
+            np.maximum.at(onto.reshape(-1), where.reshape(-1), coverage.reshape(-1))
         return onto
 
     def paint(self, image: Array, capsules: Capsules, values: Array) -> None:
         """Paint capsules over `image`, one after the other; `values` are float32 [N, K]."""
-        where, coverage = self._windows(capsules)
         flat = image.reshape(-1)
+        everyone = np.arange(self.count)
         for k in range(values.shape[1]):
-            here = where[:, k]
-            under = flat[here]
-            under += coverage[:, k] * (per_image(values[:, k]) - under)
-            flat[here] = under
+            where, coverage = self._windows(capsules, everyone, np.full_like(everyone, k))
+            under = flat[where]
+            under += coverage * (values[:, k] - under)
+            flat[where] = under
 
-    def _windows(self, capsules: Capsules) -> tuple[Indices, Array]:
-        """Flat pixel indices and coverages, each [N, K, w, w], w just enough for the largest capsule."""
-        tail, head = self._to_pixels(capsules.tail), self._to_pixels(capsules.head)
-        first, last = capsules.tail_radius / self.pixel[:, None], capsules.head_radius / self.pixel[:, None]
-        reach = np.abs(head - tail).max(axis=-1) / 2 + np.maximum(first, last)
-        reach[np.maximum(first, last) <= 0] = 0
+    def _windows(self, capsules: Capsules, image: Indices, which: Indices) -> tuple[Indices, Array]:
+        """Flat pixel indices and coverages of M capsules, each [w, w, M], w just enough for the largest of them.
+
+        Windows are small and many: with M innermost, numpy has long runs to work on.
+
+        Args:
+            capsules: [N, K] of them.
+            image: int64 [M], the image that each stands in.
+            which: int64 [M], which of the image's K capsules it is.
+        """
+        pixel = self.pixel[image]
+        tail, head = (self._to_pixels(ends[image, which], image) for ends in (capsules.tail, capsules.head))
+        first, last = capsules.tail_radius[image, which] / pixel, capsules.head_radius[image, which] / pixel
+        reach = np.abs(head - tail).max(axis=0) / 2 + np.maximum(first, last)
         width = min(self.size, int(2 * np.ceil(reach.max() + 1.0)) + 1)
-        origin = np.floor((tail + head) / 2 + 0.5 - width / 2)
-        origin = np.clip(origin, 0, self.size - width).astype(np.int64)
-        steps = np.arange(width)
-        rows, columns = origin[..., 1:] + steps, origin[..., :1] + steps
-        images = np.arange(self.count)[:, None, None] * self.size
-        where = ((images + rows) * self.size)[..., :, None] + columns[..., None, :]
-        return where, _coverage(rows.astype(np.float32), columns.astype(np.float32), tail, head, first, last)
+        origin = np.clip(np.floor((tail + head + 1 - width) / 2), 0, self.size - width).astype(np.int64)
+        steps = np.arange(width)[:, None]
+        columns, rows = origin[0] + steps, origin[1] + steps
+        where = ((image * self.size + rows) * self.size)[:, None] + columns
+        return where, _coverage(columns - tail[0], rows - tail[1], head - tail, first, last)
 
-    def _to_pixels(self, points: Array) -> Array:
-        """Patient's centimetres [N, K, 2] to pixel coordinates, where 0 is the middle of the first pixel."""
-        cosine, sine = self._cosine[:, None], self._sine[:, None]
-        across = cosine * points[..., 0] - sine * points[..., 1] + self._shift[:, :1]
-        down = sine * points[..., 0] + cosine * points[..., 1] + self._shift[:, 1:]
-        placed = np.stack([across, down], axis=-1) / self.pixel[:, None, None]
-        return np.asarray(placed + (self.size - 1) / 2, np.float32)
+    def _to_pixels(self, points: Array, image: Indices) -> Array:
+        """Patient's centimetres [M, 2] to pixel coordinates [2, M], where 0 is the middle of the first pixel."""
+        cosine, sine = self._cosine[image], self._sine[image]
+        across = cosine * points[:, 0] - sine * points[:, 1] + self._shift[image, 0]
+        down = sine * points[:, 0] + cosine * points[:, 1] + self._shift[image, 1]
+        return np.asarray(np.stack([across, down]) / self.pixel[image] + (self.size - 1) / 2, np.float32)
 
 
-def _coverage(rows: Array, columns: Array, tail: Array, head: Array, first: Array, last: Array) -> Array:
-    """Coverage [N, K, w, w] of capsules in windows; `rows` and `columns` are [N, K, w], everything in pixels."""
-    step = head - tail
-    square = (step**2).sum(axis=-1) + 1e-6
-    across, down = (columns - tail[..., :1])[..., None, :], (rows - tail[..., 1:])[..., :, None]
-    step_x, step_y = step[..., :1, None], step[..., 1:, None]
-    way = (across * (step_x / square[..., None, None])) + (down * (step_y / square[..., None, None]))
+def _coverage(across: NDArray[Any], down: NDArray[Any], step: Array, first: Array, last: Array) -> Array:
+    """Coverage [w, w, M] of capsules.
+
+    Everything in pixels: `across` and `down` [w, M] from the tail to the window's pixels, `step` [2, M] from the tail
+    to the head, radii `first` and `last` [M] there.
+    """
+    across, down = across.astype(np.float32), down.astype(np.float32)[:, None]
+    square = step[0] ** 2 + step[1] ** 2 + 1e-6
+    way = across * (step[0] / square) + down * (step[1] / square)
     np.clip(way, 0, 1, out=way)
-    aside_x = across - way * step_x
-    aside_y = down - way * step_y
-    aside_x *= aside_x
-    aside_y *= aside_y
-    aside_x += aside_y
-    distance = np.sqrt(aside_x, out=aside_x)
-    way *= (last - first)[..., None, None]
-    way += (first + 0.5)[..., None, None]
-    way -= distance
+    aside = across - way * step[0]
+    aside *= aside
+    away = down - way * step[1]
+    away *= away
+    aside += away
+    np.sqrt(aside, out=aside)
+    way *= last - first
+    way += first + 0.5
+    way -= aside
     # A vessel thinner than a pixel cannot fill one: its diameter bounds its coverage.
-    ceiling = np.clip(2 * np.maximum(first, last), 0, 1)
-    return np.asarray(np.clip(way, 0, ceiling[..., None, None], out=way), np.float32)
+    np.clip(way, 0, np.clip(2 * np.maximum(first, last), 0, 1), out=way)
+    return np.asarray(way, np.float32)

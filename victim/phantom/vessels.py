@@ -11,8 +11,8 @@ from victim.phantom.patient import Patients
 from victim.phantom.shapes import Capsules, Grid
 
 # Of each generation of a tree: length and radius at its start, cm.
-_GENERATIONS = ((3.2, 0.60), (2.5, 0.38), (2.0, 0.23), (1.6, 0.13))
-_ARTERIES, _VEINS = 4, 3
+_GENERATIONS = ((3.4, 0.64), (2.6, 0.34), (2.1, 0.17), (1.6, 0.09))
+_ARTERIES, _VEINS = 4, 2
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def _central(patients: Patients, right: Array, left: Array, person: Chance) -> C
         (fork_x, fork_y, bend_x, bend_y, 1.1 * shown),
         (bend_x, bend_y, right_x, right_y - 0.4, 0.95 * shown),
         (fork_x, fork_y, left_x, left_y - 0.3, 1.05 * shown),
-        (right_x, right_y - 0.4, right_x - 0.3, right_y + 0.7, 0.85 * calibre),
-        (left_x, left_y - 0.4, left_x + 0.2, left_y + 0.7, 0.85 * calibre),
+        (right_x, right_y - 0.4, right_x - 0.3, right_y + 0.7, 0.95 * calibre),
+        (left_x, left_y - 0.4, left_x + 0.2, left_y + 0.7, 0.95 * calibre),
     )
 
 
@@ -93,20 +93,22 @@ def _tree(root: Array, side: float, branches: int, calibre: float, person: Chanc
     tail = np.broadcast_to(root[:, None, :], (count, branches, 2))
     present = person.uniforms(branches) < 0.93
     grown = []
-    for length, radius in _GENERATIONS:
+    for generation, (length, radius) in enumerate(_GENERATIONS):
         limbs = angle.shape[1]
+        # Small vessels soon leave a slice: the next one cuts others.
+        chance = person if generation < 2 else moment
         # A vessel that leaves the slice's plane looks short.
-        reach = length * np.sqrt(1 - person.uniforms(limbs, 0, 0.95) ** 2) * (1 + moment.uniforms(limbs, -0.08, 0.08))
+        reach = length * np.sqrt(1 - chance.uniforms(limbs, 0, 0.95) ** 2) * (1 + moment.uniforms(limbs, -0.08, 0.08))
         course = angle + moment.uniforms(limbs, -0.06, 0.06)
         step = np.stack([side * np.cos(course) * reach, np.sin(course) * reach], axis=-1)
-        start = np.where(present, radius * calibre * person.uniforms(limbs, 0.8, 1.2), 0)
+        start = np.where(present, radius * calibre * chance.uniforms(limbs, 0.8, 1.2), 0)
         head = (tail + step).astype(np.float32)
         grown.append(Capsules(tail, head, start.astype(np.float32), (0.75 * start).astype(np.float32)))
-        turn = person.uniforms(limbs, 0.25, 0.7)
-        lean = person.uniforms(limbs, -0.2, 0.2)
+        turn = chance.uniforms(limbs, 0.25, 0.7)
+        lean = chance.uniforms(limbs, -0.2, 0.2)
         angle = np.stack([angle - turn + lean, angle + turn + lean], axis=-1).reshape(count, -1)
         tail = np.repeat(head, 2, axis=1)
-        present = np.repeat(present, 2, axis=1) & (person.uniforms(2 * limbs) < 0.82)
+        present = np.repeat(present, 2, axis=1) & (chance.uniforms(2 * limbs) < 0.72)
     return grown
 
 
