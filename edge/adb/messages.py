@@ -15,7 +15,7 @@ import struct
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from adb_shell import constants  # type: ignore[import-untyped]
+from adb_shell import constants
 
 from foundation.errors import ProtocolError
 

@@ -123,7 +123,8 @@ def test_a_shell_of_version_1_gives_bare_output(adb: Adb) -> None:
 @_LINUX
 def test_what_leaves_its_process_group_still_ends_with_the_device() -> None:
     with EmbeddedDevice.start() as device, Adb(DirectConnection(*device.address, HostKey(device.key_path))) as adb:
-        child = int(adb.check_shell("setsid sleep 300 >/dev/null 2>&1 </dev/null & echo $!; sleep 0.3"))
+        leave = "setsid sh -c 'echo $$ >left; exec sleep 300' >/dev/null 2>&1 </dev/null &"
+        child = int(adb.check_shell(f"{leave} until [ -s left ]; do sleep 0.01; done; cat left"))
         assert _lives(child)
     assert _ends(child)
 
