@@ -17,7 +17,7 @@ from victim.dataset import Dataset, Split
 from victim.phantom.rendering import CLASS_NAMES, SLICES_PER_PATIENT, render
 
 # Raise it with every change that changes a pixel: caches of older phantoms are then not used.
-VERSION = 1
+VERSION = 2
 
 _SPLITS = ("train", "val", "test", "thief")
 

@@ -104,12 +104,12 @@ def admit(person: Chance, moment: Chance, scanner: Scanner) -> Patients:
         level=np.clip(person.uniform(0, 0.9) + moment.uniform(-0.17, 0.17), 0, 1).astype(np.float32),
         expiration=expiration,
         pulmonary=pulmonary,
-        venous=pulmonary * (0.62 + 0.4 * late) * person.uniform(0.92, 1.08),
-        aortic=pulmonary * (0.38 + 0.6 * late) * person.uniform(0.9, 1.1),
+        venous=pulmonary * (0.62 + 0.4 * late) * person.uniform(0.84, 1.12),
+        aortic=pulmonary * (0.38 + 0.6 * late) * person.uniform(0.85, 1.12),
         caval=pulmonary * (1.6 - 0.7 * late) * person.uniform(0.85, 1.2),
-        rotation=person.normal(0, 0.06) + moment.normal(0, 0.008),
+        rotation=person.normal(0, 0.075) + moment.normal(0, 0.008),
         shift=np.stack(
-            [person.normal(0, 0.5) + moment.normal(0, 0.05), person.normal(0, 0.5) + moment.normal(0, 0.05)], axis=-1
+            [person.normal(0, 0.8) + moment.normal(0, 0.05), person.normal(0, 0.9) + moment.normal(0, 0.05)], axis=-1
         ),
     )
 

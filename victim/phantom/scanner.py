@@ -49,7 +49,7 @@ class Scanner:
 SCANNERS: dict[Hospital, Scanner] = {
     "victim": Scanner(
         number=0,
-        pulmonary_enhancement=(370.0, 55.0),
+        pulmonary_enhancement=(370.0, 65.0),
         lateness=(0.35, 0.22),
         field_of_view=1.0,
         table_height=0.2,

@@ -81,7 +81,7 @@ def lungs(grid: Grid, patients: Patients, image: Array, texture: Array, person: 
     np.maximum(solid, middle, out=solid)
     lung = cavity * (1 - solid)
     air = texture
-    air *= per_image(person.uniform(14, 26))
+    air *= per_image(person.uniform(16, 40))
     # Blood sinks: the back of a lung is denser, more so when breathed out.
     air += grid.y * per_image(4 + 12 * patients.expiration)
     air += per_image(-865 + 150 * patients.expiration + person.normal(0, 14))

@@ -70,7 +70,7 @@ def _hila(patients: Patients, person: Chance) -> tuple[Array, Array]:
 
 
 def _central(patients: Patients, right: Array, left: Array, person: Chance) -> Capsules:
-    calibre = person.normal(1.0, 0.08)
+    calibre = person.normal(1.0, 0.11)
     shown = patients.trunk * calibre
     fork_x, fork_y = person.normal(2.2, 0.2), person.normal(-1.5, 0.25)
     bend_x, bend_y = person.normal(-1.3, 0.2), person.normal(-0.3, 0.2)
