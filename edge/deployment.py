@@ -137,7 +137,7 @@ class DeployedModel:
     def _checked(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if images.dtype != np.uint8 or images.shape[1:] != self.image_shape or not len(images):
             raise DataError(
-                f"images {images.dtype} {images.shape} where uint8 (N, {', '.join(map(str, self.image_shape))}) are meant",
+                f"images {images.dtype} {images.shape} where uint8 (N, *{self.image_shape}) are meant",
                 hint="float images must be scaled to 0…255 and converted; NaN has no pixel value",
             )
         return images

@@ -1,0 +1,138 @@
+"""From a trained network to a checked artefact on disk."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from export.parity import Parity, compare, runtime_logits
+from export.recipes import Recipe
+from foundation.errors import DataError
+from foundation.files import replacing, sha256_arrays, sha256_file
+from foundation.manifest import Artifact, ImageSpec, Manifest, TensorSpec, save_manifest
+from victim.training import as_input, predict
+
+_PACKAGES = {
+    "tflite": ("torch", "torchao", "litert-torch", "litert-converter", "ai-edge-litert"),
+    "executorch": ("torch", "torchao", "executorch"),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported.
+
+    Attributes:
+        network: takes float32 [N, C, H, W] in [0, 1], gives logits [N, classes].
+        image_shape: height, width, channels.
+        class_names: one for each logit.
+        sha256: of the victim's checkpoint.
+        calibration: uint8 [N, H, W, C], of the training split.
+        unseen: uint8 [M, H, W, C], for the parity gate: neither trained on nor calibrated on.
+    """
+
+    network: nn.Module
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    sha256: str
+    calibration: NDArray[np.uint8]
+    unseen: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An artefact, how it compares with its network, and what it took.
+
+    Attributes:
+        artifact: the file and its manifest.
+        parity: of the gate; the caller decides what to do where it does not hold.
+        logits: float32 [M, classes], of the file in its runtime on the unseen images.
+        seconds: export and gate, wall clock.
+    """
+
+    artifact: Artifact
+    parity: Parity
+    logits: NDArray[np.float32]
+    seconds: float
+
+
+def export(source: Source, recipe: Recipe, directory: Path) -> Exported:
+    """Export by a recipe, write file and manifest, and hold the file against its network.
+
+    Raises:
+        DataError: too few images to calibrate on or to compare with.
+    """
+    start = time.perf_counter()
+    if len(source.calibration) < max(recipe.calibration_images, 1):
+        raise DataError(
+            f"{recipe.name} calibrates on {recipe.calibration_images} images, {len(source.calibration)} given"
+        )
+    # The exporters trace the module and may leave marks on it; training's memory format would be traced in.
+    network = copy.deepcopy(source.network).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    images = source.calibration[: max(recipe.calibration_images, 1)]
+    path = directory / recipe.file_name
+    with replacing(path) as temporary:
+        graph = _write(recipe, network, as_input(images).contiguous(), temporary)
+    artifact = save_manifest(path, _manifest(source, recipe, path, images))
+    logits = runtime_logits(artifact, source.unseen)
+    parity = compare(predict(source.network, source.unseen), _one_by_one(graph, source.unseen), logits, recipe)
+    return Exported(artifact, parity, logits, time.perf_counter() - start)
+
+
+def _write(recipe: Recipe, network: nn.Module, images: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
+    if recipe.runtime == "tflite":
+        from export import tflite
+
+        return tflite.write(network, images, recipe.precision == "int8", path)
+    from export import executorch
+
+    return executorch.write(network, images, recipe.precision == "int8", path)
+
+
+def _manifest(source: Source, recipe: Recipe, path: Path, calibration: NDArray[np.uint8]) -> Manifest:
+    height, width, channels = source.image_shape
+    input_spec, output_spec = _tensor_specs(source, recipe, path)
+    return Manifest(
+        name=recipe.name,
+        file=path.name,
+        bytes=path.stat().st_size,
+        sha256=sha256_file(path),
+        runtime=recipe.runtime,
+        precision=recipe.precision,
+        versions={name: version(name) for name in _PACKAGES[recipe.runtime]},
+        recipe=recipe.name,
+        # Our networks take pixel / 255; normalisation beyond that is the network's own affair.
+        image=ImageSpec(height=height, width=width, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels),
+        input=input_spec,
+        output=output_spec,
+        class_names=source.class_names,
+        victim_sha256=source.sha256,
+        calibration_sha256=sha256_arrays(calibration) if recipe.calibration_images else None,
+    )
+
+
+def _tensor_specs(source: Source, recipe: Recipe, path: Path) -> tuple[TensorSpec, TensorSpec]:
+    if recipe.runtime == "tflite":
+        from export import tflite
+
+        return tflite.tensor_specs(path)
+    from export import executorch
+
+    return executorch.tensor_specs(source.image_shape, len(source.class_names))
+
+
+def _one_by_one(graph: Callable[[Tensor], Tensor], images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Logits of an exported graph, which takes one image at a time."""
+    batch = as_input(images).contiguous()
+    with torch.no_grad():
+        parts = [graph(batch[row : row + 1]) for row in range(len(batch))]
+    return np.asarray(torch.cat(parts).numpy(), np.float32)

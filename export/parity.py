@@ -1,0 +1,103 @@
+"""The parity gate: a file answers as the network it was made from, or it is not shipped.
+
+Eager network against exported graph against the file in its runtime, on images used neither in training nor in calibration.
+The runtime's side goes through the same code that answers on the device (`edge.runner.engines`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.runner.engines import Classifier, load_engine
+from export.recipes import Recipe
+from foundation.errors import CheckFailed, DataError
+from foundation.manifest import Artifact
+
+# Fewer images than this say too little about a top-1 agreement of 0.96.
+MIN_IMAGES = 500
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far a file's logits are from its network's.
+
+    Attributes:
+        images: how many were compared.
+        agreement: share of images with the same top-1 class, file in its runtime against eager network.
+        exported_agreement: the same, exported graph against eager network.
+        rms: root mean square difference of logits, file against eager.
+        max_abs: largest difference of a logit, file against eager.
+        exported_rms: rms, exported graph against eager.
+        min_agreement: the recipe's bound on `agreement`.
+        max_rms: the recipe's bound on `rms`: its relative bound times the standard deviation of the eager logits.
+    """
+
+    images: int
+    agreement: float
+    exported_agreement: float
+    rms: float
+    max_abs: float
+    exported_rms: float
+    min_agreement: float
+    max_rms: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether both bounds hold."""
+        return self.agreement >= self.min_agreement and self.rms <= self.max_rms
+
+
+def runtime_logits(artifact: Artifact, images: NDArray[np.uint8], threads: int = 1) -> NDArray[np.float32]:
+    """Logits float32 [N, classes] of the file in its runtime, in this process, for uint8 images [N, H, W, C].
+
+    Raises:
+        ArtifactError: the runtime refuses the file, or it does not fit its manifest.
+    """
+    manifest = artifact.manifest
+    shape = manifest.image.shape
+    engine = load_engine(manifest.runtime, artifact.path, shape, threads)
+    return Classifier(engine, shape, manifest.image.mean, manifest.image.std, manifest.input.layout).logits(images)
+
+
+def compare(
+    eager: NDArray[np.float32], exported: NDArray[np.float32], runtime: NDArray[np.float32], recipe: Recipe
+) -> Parity:
+    """Hold three sets of logits [N, classes] against each other.
+
+    Raises:
+        DataError: fewer than `MIN_IMAGES` images.
+    """
+    if len(eager) < MIN_IMAGES:
+        raise DataError(f"the parity gate has {len(eager)} images, it needs {MIN_IMAGES} that nobody trained on")
+    best = eager.argmax(1)
+    return Parity(
+        images=len(eager),
+        agreement=float((runtime.argmax(1) == best).mean()),
+        exported_agreement=float((exported.argmax(1) == best).mean()),
+        rms=_rms(runtime - eager),
+        max_abs=float(np.abs(runtime - eager).max()),
+        exported_rms=_rms(exported - eager),
+        min_agreement=recipe.min_agreement,
+        max_rms=recipe.max_relative_rms * float(eager.std()),
+    )
+
+
+def demand(parity: Parity, name: str) -> None:
+    """The gate.
+
+    Raises:
+        CheckFailed: a bound does not hold.
+    """
+    if not parity.ok:
+        raise CheckFailed(
+            f"{name} fails the parity gate on {parity.images} images: agreement {parity.agreement:.4f} "
+            f"(bound {parity.min_agreement}), rms {parity.rms:.4g} (bound {parity.max_rms:.4g})",
+            hint="this file does not answer as its network does: do not ship it",
+        )
+
+
+def _rms(difference: NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))

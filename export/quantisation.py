@@ -1,0 +1,58 @@
+"""PyTorch 2 Export static int8: the same flow for both runtimes, so that their answers can be equal to the bit."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torchao.quantization.pt2e.observer import MinMaxObserver, ObserverBase
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+from torchao.quantization.pt2e.quantizer import Quantizer
+
+from foundation.errors import DataError
+
+
+def quantise(network: nn.Module, quantizer: Quantizer, calibration: Tensor, *, fold: bool) -> nn.Module:
+    """Quantise by running the calibration images through the network once.
+
+    Args:
+        network: float, in evaluation mode, exportable with one calibration image.
+        quantizer: the runtime's own.
+        calibration: float32 [N, ...] in [0, 1], in the network's layout.
+        fold: whether weights are stored quantised now (ExecuTorch) or by the converter (LiteRT).
+
+    Returns:
+        the quantised graph; it takes one image at a time.
+
+    Raises:
+        DataError: no calibration images.
+    """
+    if not len(calibration):
+        raise DataError("no calibration images", hint="int8 needs some training images to set its ranges")
+    prepared = prepare_pt2e(torch.export.export(network, (calibration[:1],)).module(), quantizer)
+    with torch.no_grad():
+        for row in range(len(calibration)):
+            prepared(calibration[row : row + 1])
+    _fix_input_range(prepared)
+    return convert_pt2e(prepared, fold_quantize=fold)
+
+
+def _fix_input_range(prepared: torch.fx.GraphModule) -> None:
+    """Quantise the input by the full range of a pixel, whatever the calibration images span.
+
+    Scale 1/255 and zero point -128 map pixel p to p - 128: nothing is lost between the app's image and the model.
+    """
+    waiting = [next(node for node in prepared.graph.nodes if node.op == "placeholder")]
+    while waiting:
+        for user in waiting.pop().users:
+            if user.op == "call_function":
+                # A change of layout between the image and its observer (NHWC models).
+                if user.target is torch.ops.aten.permute.default:
+                    waiting.append(user)
+            elif isinstance(prepared.get_submodule(str(user.target)), ObserverBase):
+                setattr(prepared, str(user.target), _pixel_observer())
+
+
+def _pixel_observer() -> MinMaxObserver:
+    fixed = MinMaxObserver(dtype=torch.int8, qscheme=torch.per_tensor_affine, quant_min=-128, quant_max=127)
+    fixed(torch.tensor([0.0, 1.0]))
+    return fixed
