@@ -1,7 +1,7 @@
 """The parity gate: a file answers as the network it was made from, or it is not shipped.
 
-Eager network against exported graph against the file in its runtime, on images used neither in training nor in calibration.
-The runtime's side goes through the same code that answers on the device (`edge.runner.engines`).
+Eager network against exported graph against the file in its runtime, on images used neither in training nor in
+calibration. The runtime's side goes through the same code that answers on the device (`edge.runner.engines`).
 """
 
 from __future__ import annotations

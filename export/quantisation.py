@@ -33,7 +33,8 @@ def quantise(network: nn.Module, quantizer: Quantizer, calibration: Tensor, *, f
         for row in range(len(calibration)):
             prepared(calibration[row : row + 1])
     _fix_input_range(prepared)
-    return convert_pt2e(prepared, fold_quantize=fold)
+    quantised: nn.Module = convert_pt2e(prepared, fold_quantize=fold)
+    return quantised
 
 
 def _fix_input_range(prepared: torch.fx.GraphModule) -> None:

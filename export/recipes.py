@@ -1,7 +1,7 @@
 """Export recipes: named, and data, so that two of them can be compared line by line.
 
-A name says the runtime and the precision. `int8` is PyTorch 2 Export (PT2E) static quantisation: weights int8 per channel,
-symmetric; activations int8 per tensor, affine, ranges from a calibration set.
+A name says the runtime and the precision. `int8` is PyTorch 2 Export (PT2E) static quantisation: weights int8 per
+channel, symmetric; activations int8 per tensor, affine, ranges from a calibration set.
 """
 
 from __future__ import annotations
@@ -39,17 +39,22 @@ class Recipe(BaseModel):
         return self.name + SUFFIX[self.runtime]
 
 
-_FLOAT = {"calibration_images": 0, "min_agreement": 0.999, "max_relative_rms": 1e-4}
-_INT8 = {"calibration_images": 128, "min_agreement": 0.96, "max_relative_rms": 0.10}
+def _float32(runtime: Runtime) -> Recipe:
+    name = f"{runtime}_fp32"
+    return Recipe(
+        name=name, runtime=runtime, precision="fp32", calibration_images=0, min_agreement=0.999, max_relative_rms=1e-4
+    )
+
+
+def _int8(runtime: Runtime) -> Recipe:
+    name = f"{runtime}_int8"
+    return Recipe(
+        name=name, runtime=runtime, precision="int8", calibration_images=128, min_agreement=0.96, max_relative_rms=0.1
+    )
+
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe(name="tflite_fp32", runtime="tflite", precision="fp32", **_FLOAT),
-        Recipe(name="tflite_int8", runtime="tflite", precision="int8", **_INT8),
-        Recipe(name="executorch_fp32", runtime="executorch", precision="fp32", **_FLOAT),
-        Recipe(name="executorch_int8", runtime="executorch", precision="int8", **_INT8),
-    )
+    recipe.name: recipe for recipe in (_float32("tflite"), _int8("tflite"), _float32("executorch"), _int8("executorch"))
 }
 
 
