@@ -21,19 +21,21 @@ import numpy as np
 
 from edge.runner.engines import Classifier, load_engine
 from edge.runner.messages import (
+    MAX_SAMPLES,
     BenchmarkRequest,
     Hello,
     Measurement,
     answer_payload,
     error_payload,
     hello_payload,
+    images_in_frame,
     measurement_payload,
     parse_benchmark,
     parse_query,
 )
 from edge.runner.wire import Fault, Frame, Kind, encode, read_frame
 from foundation.answers import AnswerPolicy, Answers
-from foundation.errors import ArtifactError, EdgecatError, ProtocolError
+from foundation.errors import ArtifactError, EdgecatError, ProtocolError, UsageError
 
 RUNNER = "edgecat-python 1"
 _NS_MAX = np.iinfo(np.uint32).max
@@ -59,7 +61,11 @@ class Settings:
 
 
 def parse_arguments(arguments: list[str]) -> Settings:
-    """Read the command line."""
+    """Read the command line.
+
+    Raises:
+        UsageError: numbers that cannot be read, or do not fit each other.
+    """
     parser = argparse.ArgumentParser(prog="runner")
     parser.add_argument("--runtime", required=True)
     parser.add_argument("--model", required=True, type=Path)
@@ -71,8 +77,13 @@ def parse_arguments(arguments: list[str]) -> Settings:
     parser.add_argument("--std", required=True)
     parser.add_argument("--layout", choices=("nhwc", "nchw"), required=True)
     found = parser.parse_args(arguments)
-    height, width, channels = (int(n) for n in found.image.split(","))
-    mean, std = (tuple(float(x) for x in text.split(",")) for text in (found.mean, found.std))
+    try:
+        height, width, channels = (int(n) for n in found.image.split(","))
+        mean, std = (tuple(float(x) for x in text.split(",")) for text in (found.mean, found.std))
+    except ValueError as error:
+        raise UsageError(f"--image, --mean or --std cannot be read: {error}") from error
+    if not len(mean) == len(std) == channels or min(height, width, *std) <= 0:
+        raise UsageError(f"image {found.image}, mean {found.mean} and std {found.std} do not fit each other")
     policy = AnswerPolicy.parse(found.policy)
     return Settings(
         found.runtime,
@@ -95,7 +106,7 @@ class Runner:
         if digest != settings.sha256:
             raise WrongModelError(f"{settings.model} has sha256 {digest}, asked for {settings.sha256}")
         start = time.perf_counter_ns()
-        engine = load_engine(settings.runtime, settings.model, settings.image_shape, settings.threads)
+        engine = load_engine(settings.runtime, settings.model, settings.threads)
         self.load_ns = time.perf_counter_ns() - start
         self.classifier = Classifier(engine, settings.image_shape, settings.mean, settings.std, settings.layout)
         self.settings, self.engine = settings, engine
@@ -123,6 +134,9 @@ class Runner:
     def answer(self, payload: bytes) -> bytes:
         """A query's payload to its answer's."""
         images = parse_query(payload, self.settings.image_shape)
+        limit = images_in_frame(self.settings.image_shape, self.settings.policy.width(self.engine.classes))
+        if len(images) > limit:
+            raise ProtocolError(f"the answer to {len(images)} images does not fit a frame, that to {limit} does")
         start = time.perf_counter_ns()
         tensors = self.classifier.prepare(images)
         logits = np.empty((len(images), self.engine.classes), np.float32)
@@ -138,8 +152,7 @@ class Runner:
 
     def benchmark(self, request: BenchmarkRequest) -> Measurement:
         """Time single inferences, with nothing between the clock readings but the engine."""
-        for _ in range(request.warmup_runs):
-            self.engine.run(self._blank)
+        warmed = self._warm_up(request)
         samples: list[int] = []
         start = time.perf_counter_ns()
         while True:
@@ -149,11 +162,18 @@ class Runner:
             samples.append(after - before)
             seconds = (after - start) / 1e9
             enough = len(samples) >= request.min_runs and seconds >= request.min_seconds
-            if enough or seconds >= request.max_seconds:
+            if enough or seconds >= request.max_seconds or len(samples) == MAX_SAMPLES:
                 break
-        return Measurement(
-            self.load_ns, peak_rss_bytes(), self.first_ns, request.warmup_runs, np.array(samples, np.uint64)
-        )
+        return Measurement(self.load_ns, peak_rss_bytes(), self.first_ns, warmed, np.array(samples, np.uint64))
+
+    def _warm_up(self, request: BenchmarkRequest) -> int:
+        """How many runs were made."""
+        start = time.perf_counter_ns()
+        for run in range(request.warmup_runs):
+            if (time.perf_counter_ns() - start) / 1e9 >= request.max_seconds:
+                return run
+            self.engine.run(self._blank)
+        return request.warmup_runs
 
 
 class WrongModelError(ArtifactError):
@@ -205,7 +225,7 @@ def _reply(runner: Runner, frame: Frame) -> Frame:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run as a program; exit code 0, or 1 after an error frame."""
+    """Run as a program; exit code 0, or 1 where no session began (an error frame says why)."""
     stdin, stdout = _take_streams()
 
     def send(frame: Frame) -> None:

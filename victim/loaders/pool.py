@@ -55,7 +55,7 @@ def read_npz(path: Path) -> NDArray[np.uint8]:
 def _fitted(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     """[H, W] or [H, W, 3] to [H, W, channels]: grey is repeated, colour becomes its mean."""
     if pixels.ndim == 2:
-        return np.repeat(pixels[..., None], channels, axis=2)
+        return np.asarray(np.repeat(pixels[..., None], channels, axis=2), np.uint8)
     if channels == 1:
         return np.rint(pixels.mean(axis=2, keepdims=True)).astype(np.uint8)
     return np.asarray(pixels, np.uint8)

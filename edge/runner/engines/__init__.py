@@ -47,13 +47,12 @@ class Engine(Protocol):
         """
 
 
-def load_engine(runtime: str, model: Path, image_shape: tuple[int, int, int], threads: int) -> Engine:
+def load_engine(runtime: str, model: Path, threads: int) -> Engine:
     """Load a model file.
 
     Args:
         runtime: `tflite` or `executorch`.
         model: the file.
-        image_shape: height, width, channels of the images; an ExecuTorch program does not tell its own.
         threads: threads of the runtime.
 
     Raises:
@@ -68,7 +67,7 @@ def load_engine(runtime: str, model: Path, image_shape: tuple[int, int, int], th
         if runtime == "executorch":
             from edge.runner.engines.executorch import ExecutorchEngine
 
-            return ExecutorchEngine(model, image_shape, threads)
+            return ExecutorchEngine(model, threads)
     except ImportError as error:
         raise UsageError(f"the device's Python has no {runtime} runtime: {error}") from error
     raise UsageError(f"unknown runtime {runtime!r}", hint=f"use {' or '.join(RUNTIMES)}")

@@ -1,4 +1,8 @@
-"""ExecuTorch programs by its Python bindings (XNNPACK delegate). The only place of `edge` that needs torch."""
+"""ExecuTorch programs by its Python bindings (XNNPACK delegate). The only place of `edge` that needs torch.
+
+Takes the bindings' C extension itself: the public `executorch.runtime` brings the whole exporter with it, of no use on
+a device (4.5 s to import, where this takes 2). ExecuTorch is pinned exactly, so the private name does not move.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
-from executorch.extension.pybindings import portable_lib
-from executorch.runtime import Runtime, Verification
+import torch  # The extension needs torch's libraries loaded before it.
+from executorch.extension.pybindings import _C as bindings  # noqa: N811
 from numpy.typing import NDArray
 
 from edge.runner.engines import ModelInput
@@ -16,24 +19,33 @@ from foundation.errors import ArtifactError
 
 
 class ExecutorchEngine:
-    """A `.pte` program whose `forward` takes float32 [1, C, H, W] and gives [1, classes]; see `Engine`."""
+    """A `.pte` program whose `forward` takes one float32 [1, C, H, W] and gives [1, classes]; see `Engine`."""
 
-    def __init__(self, model: Path, image_shape: tuple[int, int, int], threads: int) -> None:
-        portable_lib._unsafe_reset_threadpool(threads)
-        height, width, channels = image_shape
-        self.input = ModelInput((1, channels, height, width), np.dtype(np.float32))
+    def __init__(self, model: Path, threads: int) -> None:
+        bindings._unsafe_reset_threadpool(threads)
+        # The program points into this buffer for as long as it lives.
+        self._buffer = model.read_bytes()
         try:
-            program = Runtime.get().load_program(model.read_bytes(), verification=Verification.InternalConsistency)
-            self._program, self._method = program, program.load_method("forward")
-            if self._method is None:
-                raise ArtifactError("the program has no method forward")
-            self.classes = len(self.run(np.zeros(self.input.shape, np.float32)))
+            self._program = bindings._load_program_from_buffer(
+                self._buffer,
+                enable_etdump=False,
+                debug_buffer_size=0,
+                program_verification=bindings.Verification.InternalConsistency,
+            )
+            self._method = self._program.load_method("forward")
+            described = self._method.method_meta()
+            inputs, outputs = described.num_inputs(), described.num_outputs()
+            if inputs != 1 or outputs != 1:
+                raise ArtifactError(f"the program has {inputs} inputs and {outputs} outputs, not one of each")
+            shape = tuple(int(n) for n in described.input_tensor_meta(0).sizes())
+            self.classes = int(described.output_tensor_meta(0).sizes()[-1])
         except RuntimeError as error:
             raise ArtifactError(f"ExecuTorch refuses the program: {str(error).strip().splitlines()[0]}") from error
+        self.input = ModelInput(shape, np.dtype(np.float32))
         self.version = f"ExecuTorch {version('executorch')}"
 
     def run(self, image: NDArray[np.generic]) -> NDArray[np.float32]:
         """See `Engine.run`."""
-        output: torch.Tensor = self._method.execute([torch.from_numpy(image)])[0]
+        output: torch.Tensor = self._method([torch.from_numpy(image)])[0]
         # The runtime reuses its output buffer at the next call.
         return np.array(output.numpy()[0], np.float32)
