@@ -81,7 +81,9 @@ def export(source: Source, recipe: Recipe, directory: Path) -> Exported:
     images = source.calibration[: max(recipe.calibration_images, 1)]
     path = directory / recipe.file_name
     with replacing(path) as temporary:
-        graph = _write(recipe, network, as_input(images).contiguous(), temporary)
+        # Not `contiguous()`: it leaves one-channel images in NHWC order, and the order of the sample is traced in.
+        sample = as_input(images).clone(memory_format=torch.contiguous_format)
+        graph = _write(recipe, network, sample, temporary)
     artifact = save_manifest(path, _manifest(source, recipe, path, images))
     logits = runtime_logits(artifact, source.unseen)
     parity = compare(predict(source.network, source.unseen), _one_by_one(graph, source.unseen), logits, recipe)
