@@ -18,20 +18,21 @@ from edge.runner.messages import (
     Hello,
     Measurement,
     benchmark_payload,
+    images_in_frame,
     parse_answer,
     parse_error,
     parse_hello,
     parse_measurement,
     query_payload,
 )
-from edge.runner.wire import Fault, Frame, Kind, encode, read_frame
+from edge.runner.wire import MAX_PAYLOAD, Fault, Frame, Kind, encode, read_frame
 from foundation.answers import AnswerPolicy, Answers, concatenate
 from foundation.errors import ArtifactError, DataError, DeviceError, EdgecatError, ProtocolError
 from foundation.files import sha256_bytes
 from foundation.manifest import Artifact, Manifest
 from foundation.progress import SILENT, Progress
 
-# Images in one frame, and frames on their way at once: enough to keep the device busy while answers travel.
+# Images in one frame at most, and frames on their way at once: enough to keep the device busy while answers travel.
 FRAME_IMAGES = 256
 FRAMES_IN_FLIGHT = 4
 
@@ -104,14 +105,16 @@ class DeployedModel:
             DeviceError: the device, the runner or the way to them failed; nothing was answered.
         """
         checked = self._checked(images)
-        parts = [checked[k : k + FRAME_IMAGES] for k in range(0, len(checked), FRAME_IMAGES)]
+        size = min(FRAME_IMAGES, images_in_frame(self.image_shape, self.policy.width(self.classes)))
+        parts = [checked[k : k + size] for k in range(0, len(checked), size)]
         first = self._sequence
         self._sequence = (first + len(parts)) % (1 << 32)
         window = threading.Semaphore(FRAMES_IN_FLIGHT)
-        sending = self._sender.submit(self._send_all, parts, first, window)
+        sending = self._submit(parts, first, window)
         try:
-            return concatenate(list(self._answers(len(parts), first, window)))
-        except EdgecatError:
+            return concatenate(list(self._answers(parts, first, window)))
+        except BaseException:
+            # Also when interrupted: the answers that are still to come would be taken for those of the next query.
             self.close()
             raise
         finally:
@@ -135,6 +138,8 @@ class DeployedModel:
         self.close()
 
     def _checked(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if images_in_frame(self.image_shape, self.policy.width(self.classes)) < 1:
+            raise DataError(f"an image {self.image_shape} or its answer does not fit a frame of {MAX_PAYLOAD} bytes")
         if images.dtype != np.uint8 or images.shape[1:] != self.image_shape or not len(images):
             raise DataError(
                 f"images {images.dtype} {images.shape} where uint8 (N, *{self.image_shape}) are meant",
@@ -142,16 +147,25 @@ class DeployedModel:
             )
         return images
 
+    def _submit(self, parts: list[NDArray[np.uint8]], first: int, window: threading.Semaphore) -> Future[None]:
+        try:
+            return self._sender.submit(self._send_all, parts, first, window)
+        except RuntimeError as error:
+            raise DeviceError("the session with the runner is over", device=self.spec, hint="deploy again") from error
+
     def _send_all(self, parts: list[NDArray[np.uint8]], first: int, window: threading.Semaphore) -> None:
         for number, part in enumerate(parts):
             window.acquire()
             self._send(Frame(Kind.QUERY, (first + number) % (1 << 32), query_payload(part)))
 
-    def _answers(self, count: int, first: int, window: threading.Semaphore) -> Iterator[Answers]:
-        for number in range(count):
+    def _answers(self, parts: list[NDArray[np.uint8]], first: int, window: threading.Semaphore) -> Iterator[Answers]:
+        for number, part in enumerate(parts):
             frame = self._expect(Kind.ANSWER, (first + number) % (1 << 32))
             window.release()
-            yield parse_answer(frame.payload, self.policy, self.classes)
+            answers = parse_answer(frame.payload, self.policy, self.classes)
+            if len(answers) != len(part):
+                raise ProtocolError(f"the runner answers {len(answers)} of {len(part)} images", device=self.spec)
+            yield answers
 
     @staticmethod
     def _finish(sending: Future[None], window: threading.Semaphore) -> None:

@@ -31,18 +31,25 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
     temporary = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
         if mode is not None:
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        if error.filename is not None and Path(error.filename) not in (temporary, path, path.parent):
+        if error.filename is not None and Path(error.filename) not in (temporary, path):
             raise
-        raise UsageError(
-            f"cannot write {path}: {error.strerror}", hint="choose another place, or free some space"
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
+        temporary.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"cannot write {path}: {error.strerror or error}", hint="choose another place, or free some space"
+    )
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int | None = None) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from foundation.errors import ArtifactError
 from foundation.files import sha256_file, write_text
@@ -20,6 +20,7 @@ Precision = Literal["fp32", "int8"]
 # Both formats are flatbuffers: bytes 4..8 name the kind.
 _MAGIC: dict[str, tuple[bytes, ...]] = {"tflite": (b"TFL3",), "executorch": (b"ET12", b"ET13")}
 SUFFIX: dict[str, str] = {"tflite": ".tflite", "executorch": ".pte"}
+_RUNTIME_OF_SUFFIX: dict[str, Runtime] = {".tflite": "tflite", ".pte": "executorch"}
 
 
 class ImageSpec(BaseModel):
@@ -35,6 +36,14 @@ class ImageSpec(BaseModel):
     channels: int = Field(gt=0)
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _one_per_channel(self) -> ImageSpec:
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(f"{len(self.mean)} means and {len(self.std)} stds for {self.channels} channels")
+        if not all(map(math.isfinite, self.mean + self.std)) or min(self.std) <= 0:
+            raise ValueError("a mean that is no number, or a std that is not positive")
+        return self
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -105,21 +114,32 @@ def load_artifact(model: Path, expect: Runtime | None = None) -> Artifact:
 
     Args:
         model: the `.tflite` or `.pte` file.
-        expect: the runtime it is meant for; None takes what the manifest says.
+        expect: the runtime it is meant for; None goes by the file's suffix, then by what the manifest says.
 
     Raises:
         ArtifactError: missing, torn, of another format, or not what its manifest says.
     """
     if not model.is_file():
         raise ArtifactError(f"no model file {model}")
-    check_format(model, expect)
+    check_format(model, expect or _RUNTIME_OF_SUFFIX.get(model.suffix))
     place = manifest_path(model)
     try:
-        manifest = Manifest.model_validate(json.loads(place.read_text()))
+        manifest = Manifest.model_validate_json(place.read_bytes())
     except FileNotFoundError:
         raise ArtifactError(f"{model} has no manifest {place.name}", hint="export it with edgecat export") from None
-    except (OSError, ValueError, ValidationError) as error:
-        raise ArtifactError(f"cannot read manifest {place}: {str(error).splitlines()[0]}") from error
+    except OSError as error:
+        raise ArtifactError(f"cannot read manifest {place}: {error.strerror}") from error
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise ArtifactError(
+            f"cannot read manifest {place}: {f'{where}: ' if where else ''}{fault['msg']}", hint="export it again"
+        ) from error
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise ArtifactError(
+            f"manifest {place} has schema version {manifest.schema_version}, not {SCHEMA_VERSION}",
+            hint="it was made by another edgecat: export it again",
+        )
     check_format(model, manifest.runtime)
     if (size := model.stat().st_size) != manifest.bytes:
         raise ArtifactError(

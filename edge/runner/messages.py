@@ -6,15 +6,16 @@ Little-endian throughout. Part of what travels to the device: standard library a
 from __future__ import annotations
 
 import json
+import math
 import struct
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.runner.wire import Fault
+from edge.runner.wire import MAX_PAYLOAD, Fault
 from foundation.answers import AnswerPolicy, Answers
-from foundation.errors import ProtocolError
+from foundation.errors import ProtocolError, UsageError
 
 _QUERY = struct.Struct("<II")
 _ANSWER = struct.Struct("<IBBHQ")
@@ -22,6 +23,9 @@ _ERROR = struct.Struct("<H")
 _BENCHMARK = struct.Struct("<IIdd")
 _MEASUREMENT = struct.Struct("<QQQII")
 _POLICY_CODES = {"label": 0, "topk": 1, "scores": 2}
+MAX_ERROR_WORDS = 4096
+# More do not fit into a measurement's frame.
+MAX_SAMPLES = (MAX_PAYLOAD - _MEASUREMENT.size) // 8
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,22 @@ class Hello:
 class BenchmarkRequest:
     """How to measure latency inside the runner's process.
 
-    Runs at least `min_runs` and at least `min_seconds`, whichever is later, but stops after `max_seconds`.
+    Runs at least `min_runs` and at least `min_seconds`, whichever is later, but stops after `max_seconds` or
+    `MAX_SAMPLES` runs. The warm-up stops after `max_seconds` too.
+
+    Raises:
+        UsageError: a count below 0 or over `MAX_SAMPLES`, seconds that are negative, infinite or no number.
     """
 
     warmup_runs: int = 20
     min_runs: int = 200
     min_seconds: float = 1.0
     max_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        counts, seconds = (self.warmup_runs, self.min_runs), (self.min_seconds, self.max_seconds)
+        if any(not 0 <= n <= MAX_SAMPLES for n in counts) or any(s < 0 or not math.isfinite(s) for s in seconds):
+            raise UsageError(f"a benchmark of {counts} runs and {seconds} seconds cannot be made")
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ class Measurement:
         load_ns: nanoseconds to load the model.
         peak_rss_bytes: peak resident memory of the process (VmHWM); None where the device does not tell.
         first_ns: the first inference of all, before any warm-up.
-        warmup_runs: how many inferences came before the samples.
+        warmup_runs: how many inferences warmed up.
         samples_ns: uint64 [runs], nanoseconds of each measured inference, batch 1.
     """
 
@@ -90,15 +103,20 @@ def parse_hello(payload: bytes) -> Hello:
     """Inverse of `hello_payload`; unknown fields are passed over.
 
     Raises:
-        ProtocolError: not JSON, or a field is missing.
+        ProtocolError: not JSON, or a field is missing or of the wrong type.
     """
     try:
         document = json.loads(payload)
         known = {field.name: document[field.name] for field in fields(Hello)}
-        height, width, channels = (int(n) for n in known["image_shape"])
-    except (ValueError, KeyError, TypeError) as error:
+        height, width, channels = known["image_shape"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ProtocolError(f"the runner's hello cannot be read: {error}") from error
-    return Hello(**{**known, "image_shape": (height, width, channels)})
+    hello = Hello(**{**known, "image_shape": (height, width, channels)})
+    words = (hello.runner, hello.engine, hello.model_sha256, hello.policy)
+    numbers = (*hello.image_shape, hello.classes, hello.threads, hello.load_ns)
+    if any(type(word) is not str for word in words) or any(type(number) is not int for number in numbers):
+        raise ProtocolError(f"the runner's hello has fields of the wrong type")
+    return hello
 
 
 def query_payload(images: NDArray[np.uint8]) -> bytes:
@@ -117,12 +135,17 @@ def parse_query(payload: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8
     if len(payload) < _QUERY.size:
         raise ProtocolError("a query without its counts")
     count, size = _QUERY.unpack_from(payload)
-    expected = int(np.prod(shape))
+    expected = math.prod(shape)
     if size != expected or not count:
         raise ProtocolError(f"a query of {count} images of {size} bytes, where {expected} bytes {shape} are expected")
     if len(payload) - _QUERY.size != count * size:
         raise ProtocolError(f"a query of {count} images carries {len(payload) - _QUERY.size} bytes, not {count * size}")
     return np.frombuffer(payload, np.uint8, count * size, _QUERY.size).reshape(count, *shape)
+
+
+def images_in_frame(shape: tuple[int, int, int], width: int) -> int:
+    """How many images of `shape` one query can hold, so that an answer of `width` classes an image fits a frame too."""
+    return min((MAX_PAYLOAD - _QUERY.size) // math.prod(shape), (MAX_PAYLOAD - _ANSWER.size) // (4 + 6 * width))
 
 
 def answer_payload(answers: Answers, total_ns: int) -> bytes:
@@ -141,7 +164,7 @@ def parse_answer(payload: bytes, policy: AnswerPolicy, classes: int) -> Answers:
     """Inverse of `answer_payload`.
 
     Raises:
-        ProtocolError: another policy, width or size than agreed.
+        ProtocolError: another policy, width or size than agreed, a class that there is not, scores outside [0, 1].
     """
     width = policy.width(classes)
     if len(payload) < _ANSWER.size:
@@ -157,6 +180,8 @@ def parse_answer(payload: bytes, policy: AnswerPolicy, classes: int) -> Answers:
     scores = None
     if score_bytes:
         scores = np.frombuffer(payload, "<f4", count * width, at + label_bytes).reshape(count, width)
+        if not np.all((scores >= 0) & (scores <= 1)):
+            raise ProtocolError("an answer carries scores that are no probabilities")
     if label_bytes:
         labels = np.frombuffer(payload, "<u2", count * width, at).reshape(count, width)
     else:
@@ -174,7 +199,7 @@ def parse_answer(payload: bytes, policy: AnswerPolicy, classes: int) -> Answers:
 
 def error_payload(fault: Fault, message: str) -> bytes:
     """Code and words of an error frame."""
-    return _ERROR.pack(fault) + message.encode()[:4096]
+    return _ERROR.pack(fault) + message.encode(errors="replace")[:MAX_ERROR_WORDS]
 
 
 def parse_error(payload: bytes) -> tuple[int, str]:
@@ -193,11 +218,14 @@ def parse_benchmark(payload: bytes) -> BenchmarkRequest:
     """Inverse of `benchmark_payload`.
 
     Raises:
-        ProtocolError: another size.
+        ProtocolError: another size, or numbers that `BenchmarkRequest` does not take.
     """
     if len(payload) != _BENCHMARK.size:
         raise ProtocolError(f"a benchmark request of {len(payload)} bytes, not {_BENCHMARK.size}")
-    return BenchmarkRequest(*_BENCHMARK.unpack(payload))
+    try:
+        return BenchmarkRequest(*_BENCHMARK.unpack(payload))
+    except UsageError as error:
+        raise ProtocolError(error.message) from error
 
 
 def measurement_payload(measurement: Measurement) -> bytes:
@@ -216,12 +244,12 @@ def parse_measurement(payload: bytes) -> Measurement:
     """Inverse of `measurement_payload`.
 
     Raises:
-        ProtocolError: the counts do not fit the size.
+        ProtocolError: the counts do not fit the size, or there is no sample.
     """
     if len(payload) < _MEASUREMENT.size:
         raise ProtocolError("a measurement without its head")
     load_ns, peak, first_ns, warmup, count = _MEASUREMENT.unpack_from(payload)
-    if len(payload) != _MEASUREMENT.size + 8 * count:
+    if not count or len(payload) != _MEASUREMENT.size + 8 * count:
         raise ProtocolError(f"a measurement of {count} samples does not fit {len(payload)} bytes")
     samples = np.frombuffer(payload, "<u8", count, _MEASUREMENT.size).astype(np.uint64)
     return Measurement(load_ns, peak or None, first_ns, warmup, samples)
