@@ -115,7 +115,7 @@ def parse_hello(payload: bytes) -> Hello:
     words = (hello.runner, hello.engine, hello.model_sha256, hello.policy)
     numbers = (*hello.image_shape, hello.classes, hello.threads, hello.load_ns)
     if any(type(word) is not str for word in words) or any(type(number) is not int for number in numbers):
-        raise ProtocolError(f"the runner's hello has fields of the wrong type")
+        raise ProtocolError("the runner's hello has fields of the wrong type")
     return hello
 
 
