@@ -31,8 +31,10 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
     temporary = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise _unwritable(path, f"{path.parent} is not a directory") from error
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise _unwritable(path, error.strerror or str(error)) from error
     try:
         if mode is not None:
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
@@ -41,15 +43,13 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
     except OSError as error:
         if error.filename is not None and Path(error.filename) not in (temporary, path):
             raise
-        raise _unwritable(path, error) from error
+        raise _unwritable(path, error.strerror or str(error)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _unwritable(path: Path, error: OSError) -> UsageError:
-    return UsageError(
-        f"cannot write {path}: {error.strerror or error}", hint="choose another place, or free some space"
-    )
+def _unwritable(path: Path, reason: str) -> UsageError:
+    return UsageError(f"cannot write {path}: {reason}", hint="choose another place, or free some space")
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int | None = None) -> None:
