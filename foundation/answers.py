@@ -46,9 +46,9 @@ class AnswerPolicy:
         """How many classes an answer names: 1, K or all.
 
         Raises:
-            UsageError: K is more than there are classes, or there are more than 65,536.
+            UsageError: K is more than there are classes, or there are more than 65,535.
         """
-        if classes > 1 << 16:
+        if classes > 0xFFFF:
             raise UsageError(f"an answer cannot name one of {classes} classes: its labels are 16 bits wide")
         if self.kind == "topk" and self.k > classes:
             raise UsageError(f"answer policy {self} asks for more than the {classes} classes there are")

@@ -44,10 +44,10 @@ def test_a_policy_cannot_name_more_classes_than_there_are() -> None:
     assert AnswerPolicy.parse("topk:4").width(4) == 4
 
 
-def test_labels_of_16_bits_cannot_name_more_than_65536_classes() -> None:
-    assert AnswerPolicy("scores").width(65_536) == 65_536
+def test_labels_of_16_bits_cannot_name_more_than_65535_classes() -> None:
+    assert AnswerPolicy("scores").width(65_535) == 65_535
     with pytest.raises(UsageError, match="16 bits"):
-        AnswerPolicy("label").width(65_537)
+        AnswerPolicy("label").width(65_536)
 
 
 @pytest.mark.parametrize("policy", ["label", "topk:3", "topk:2"])
