@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +15,9 @@ from foundation.answers import Answers
 from foundation.progress import SILENT, Progress
 from victim.models import build
 from victim.training import TrainingSettings, fit
+
+# Images shown to a copycat in training, in all; few answers are shown at most 60 times, many at least 10.
+TRAINING_SAMPLES = 16_000
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ def train_copycat(
     """
     generator = torch.Generator().manual_seed(seed)
     network = build(architecture, images.shape[3], answers.classes, generator)
-    chosen = settings or TrainingSettings.for_images(len(images))
+    chosen = settings or TrainingSettings.for_images(len(images), samples=TRAINING_SAMPLES)
     # The answers are as soft as the policy lets them be; smoothing them further would only blur.
     chosen = replace(chosen, label_smoothing=chosen.label_smoothing if answers.scores is None else 0.0)
     fitted = fit(
@@ -59,3 +64,38 @@ def train_copycat(
         description=f"copycat of {len(images)} answers",
     )
     return Copycat(fitted.network, fitted.seconds)
+
+
+class CopycatTrainer:
+    """Trains several copycats at once, each on one core.
+
+    Small networks gain little from a second core: on 2 cores two of them side by side learn from 4,300 images/s where
+    one after the other, on both cores, gets 2,500. The querying of the next thief goes on meanwhile.
+    """
+
+    def __init__(self, workers: int | None = None, progress: Progress = SILENT) -> None:
+        self._workers = workers or _cores()
+        self._progress = progress
+        self._threads = torch.get_num_threads()
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="edgecat-copycat")
+
+    @property
+    def workers(self) -> int:
+        """How many are trained at once."""
+        return self._workers
+
+    def submit(self, images: NDArray[np.uint8], answers: Answers, architecture: str, seed: int) -> Future[Copycat]:
+        """Begin to train one; see `train_copycat`."""
+        return self._pool.submit(train_copycat, images, answers, architecture, seed, progress=self._progress)
+
+    def __enter__(self) -> CopycatTrainer:
+        torch.set_num_threads(1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(self._threads)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attack.budget import BudgetedOracle
-from attack.copycat import Copycat, train_copycat
+from attack.copycat import Copycat, CopycatTrainer
 from attack.ledger import AttackIdentity, Ledger
 from attack.oracle import Oracle
 from attack.strategies import Strategy
@@ -67,7 +68,7 @@ class Theft:
         budget: how many queries it had.
         queries: distinct images asked, equal to the budget unless the strategy ran out.
         device_queries: how many of them the device answered in this process; the rest were in the ledger already.
-        copycat: the trained thief.
+        copycat: the thief, trained or still in training.
         answer_histogram: int64 [classes], how often the victim answered each class.
         seconds_query: wall clock of asking, from the first query on.
         device_seconds: inference time on the device, for all queries.
@@ -76,7 +77,7 @@ class Theft:
     budget: int
     queries: int
     device_queries: int
-    copycat: Copycat
+    copycat: Future[Copycat]
     answer_histogram: NDArray[np.int64]
     seconds_query: float
     device_seconds: float
@@ -111,8 +112,9 @@ def extract(
     strategy: Strategy,
     ledger: Ledger,
     settings: ThiefSettings,
+    trainer: CopycatTrainer,
     *,
-    wanted: Callable[[int], bool] = lambda _: True,
+    wanted: Collection[int] | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[Theft]:
     """Steal: spend each budget in turn and train a copycat on everything paid for so far.
@@ -124,7 +126,8 @@ def extract(
         strategy: chooses the queries.
         ledger: remembers them.
         settings: the thief.
-        wanted: which budgets still need a copycat (those of an earlier run may not).
+        trainer: trains the copycats while the asking goes on.
+        wanted: budgets that still need a copycat, where an earlier run has the others; None for all.
         progress: where to show it.
     """
     part = ledger.attack(settings.identity(oracle), oracle.classes)
@@ -135,10 +138,10 @@ def extract(
         start = time.perf_counter()
         _spend(asking, strategy, paid, budget, progress)
         seconds += time.perf_counter() - start
-        if not wanted(budget):
+        if wanted is not None and budget not in wanted:
             continue
         images, answers = paid.joined()
-        copycat = train_copycat(images, answers, settings.architecture, settings.seed, progress=progress)
+        copycat = trainer.submit(images, answers, settings.architecture, settings.seed)
         histogram = np.bincount(answers.top1(), minlength=oracle.classes)
         device_seconds = float(answers.device_ns.sum(dtype=np.float64)) / 1e9
         yield Theft(budget, len(images), asking.asked, copycat, histogram, seconds, device_seconds)

@@ -7,6 +7,7 @@ operations that both runtimes quantise and delegate whole (convolution, batch no
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from foundation.errors import UsageError
 
 Factory = Callable[[int, int], nn.Module]
+
+_BUILDING = threading.Lock()
 
 
 def _convolution(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -135,7 +138,8 @@ def build(architecture: str, channels: int, classes: int, generator: torch.Gener
         UsageError: unknown name, or a factory that cannot be had or makes no `nn.Module`.
     """
     factory = ARCHITECTURES.get(architecture) or _import_factory(architecture)
-    with torch.random.fork_rng(devices=[]):
+    # A factory draws from torch's one global source of chance: one network at a time, so that threads stay repeatable.
+    with _BUILDING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator.initial_seed())
         network = factory(channels, classes)
     if not isinstance(network, nn.Module):

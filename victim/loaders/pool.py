@@ -57,5 +57,5 @@ def _fitted(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     if pixels.ndim == 2:
         return np.asarray(np.repeat(pixels[..., None], channels, axis=2), np.uint8)
     if channels == 1:
-        return np.rint(pixels.mean(axis=2, keepdims=True)).astype(np.uint8)
+        return np.asarray(np.rint(pixels.mean(axis=2, keepdims=True)), np.uint8)
     return np.asarray(pixels, np.uint8)

@@ -1,0 +1,67 @@
+"""The machine and the software behind a run's numbers."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from benchmarks.records import Context
+from edgecat import __version__
+from edgecat.settings import RunSettings
+
+_PACKAGES = (
+    "torch",
+    "torchao",
+    "executorch",
+    "litert-torch",
+    "litert-converter",
+    "ai-edge-litert",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "adb-shell",
+    "adbutils",
+)
+
+
+def describe_context(settings: RunSettings, run_id: str) -> Context:
+    """The first record of a run. What the system does not tell is null."""
+    return Context(
+        run_id=run_id,
+        command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+        edgecat_version=__version__,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        cpu=_processor(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        memory_bytes=_memory(),
+        versions={name: found for name in _PACKAGES if (found := _version(name)) is not None},
+        quick=settings.quick,
+        seed=settings.seed,
+        settings=settings.model_dump(mode="json"),
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str | None:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None

@@ -1,0 +1,34 @@
+"""Exporters and runtimes print from C++ straight to the process's streams: into a log with it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def log_output(log: Path) -> Iterator[None]:
+    """Append everything that reaches stdout or stderr, from Python or beneath it, to a file for a `with` block."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    saved = [os.dup(1), os.dup(2)]
+    try:
+        with log.open("ab") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _flush()
+            os.dup2(stream.fileno(), 1)
+            os.dup2(stream.fileno(), 2)
+            yield
+    finally:
+        _flush()
+        for number, original in enumerate(saved, start=1):
+            os.dup2(original, number)
+            os.close(original)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()

@@ -1,0 +1,98 @@
+"""What a run is asked to do: `run.toml`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from foundation.errors import DataError, UsageError
+from foundation.files import write_text
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT_BUDGETS = (250, 1000, 2000)
+QUICK_BUDGETS = (250, 1000)
+
+
+class RunSettings(BaseModel):
+    """Settings of a run; every field is an option of `edgecat run`.
+
+    Attributes:
+        data: `phantom`, a MedMNIST `.npz`, or a folder; see `victim.loaders.load`.
+        device: device spec; see `edge.devices.spec.parse_spec`.
+        runtimes: empty for all.
+        precisions: empty for all.
+        pools: empty for what the data set offers; see `attack.pools.find_pool`.
+        strategy: None takes `amplify` for `pd:N` pools and `random` for the others.
+        budgets: numbers of queries, ascending.
+        answers: answer policy.
+        seeds: how many thieves, each with a seed of its own.
+        seed: of everything else, and of the first thief.
+        architecture: the victim's.
+        thief: the copycat's architecture.
+        epochs: of the victim's training; None fits it to the data.
+        threads: of the runtime on the device.
+        size: side of the images, for folders and DICOM.
+        skip_bad: leave bad files of a folder out instead of stopping.
+        labels: CSV of labels for a folder of DICOM files.
+        quick: smaller, for a first look; the records say so.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str = "phantom"
+    device: str = "embedded"
+    runtimes: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    strategy: str | None = None
+    budgets: tuple[int, ...] = DEFAULT_BUDGETS
+    answers: str = "label"
+    seeds: int = Field(default=3, ge=1)
+    seed: int = Field(default=0, ge=0)
+    architecture: str = "residual"
+    thief: str = "plain"
+    epochs: int | None = Field(default=None, ge=1)
+    threads: int = Field(default=1, ge=1)
+    size: int | None = Field(default=None, ge=8)
+    skip_bad: bool = False
+    labels: str | None = None
+    quick: bool = False
+
+
+def make_settings(**values: object) -> RunSettings:
+    """Settings from keyword arguments, with a clear error for a wrong one.
+
+    Raises:
+        UsageError: an unknown or impossible setting.
+    """
+    try:
+        return RunSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"setting {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def save_settings(settings: RunSettings, path: Path) -> None:
+    """Write `run.toml`; what is None is left out."""
+    write_text(path, tomli_w.dumps(settings.model_dump(exclude_none=True)))
+
+
+def load_settings(path: Path) -> RunSettings:
+    """Read `run.toml`.
+
+    Raises:
+        DataError: it is not there, not TOML, or not ours.
+    """
+    try:
+        return RunSettings.model_validate(tomllib.loads(path.read_text()))
+    except FileNotFoundError:
+        raise DataError(f"{path.parent} is no run directory: it has no {path.name}") from None
+    except (OSError, ValueError, ValidationError) as error:
+        raise DataError(f"cannot read {path}: {str(error).splitlines()[0]}") from error

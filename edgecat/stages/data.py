@@ -1,0 +1,78 @@
+"""Data sets and the images that go with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+
+from edgecat.settings import RunSettings
+from foundation.progress import SILENT, Progress
+from victim.dataset import Dataset
+from victim.loaders import load
+
+# Images that device and host must label alike, one by one.
+COMPARED_IMAGES = 1000
+
+# Images of the parity gate. The exported graph takes them one by one, some 10 ms each.
+PARITY_IMAGES = 600
+
+
+def cache_directory() -> Path:
+    """Where generated images are kept between runs; EDGECAT_CACHE_DIR moves it."""
+    chosen = os.environ.get("EDGECAT_CACHE_DIR")
+    return Path(chosen) if chosen else user_cache_path("edgecat")
+
+
+def load_dataset(settings: RunSettings, progress: Progress = SILENT) -> Dataset:
+    """The data set that the settings name; see `victim.loaders.load`."""
+    return load(
+        settings.data,
+        size=settings.size,
+        seed=settings.seed,
+        skip_bad=settings.skip_bad,
+        labels_csv=None if settings.labels is None else Path(settings.labels),
+        cache=cache_directory(),
+        progress=progress,
+    )
+
+
+def second_hospital(
+    settings: RunSettings, count: int, progress: Progress = SILENT
+) -> Callable[[], NDArray[np.uint8]] | None:
+    """What makes the pool `proxy`: `count` images of the other hospital; None where the data has no other hospital."""
+    if settings.data != "phantom":
+        return None
+
+    def images() -> NDArray[np.uint8]:
+        from victim.phantom import proxy_images
+
+        # Whole patients of all four classes come in sixteens.
+        rounded = -(-count // 16) * 16
+        return proxy_images(rounded, settings.seed, cache=cache_directory(), progress=progress).images
+
+    return images
+
+
+def unseen_images(dataset: Dataset) -> NDArray[np.uint8]:
+    """Images that neither trained the victim nor set a quantisation range: test, then thief; uint8 [N, H, W, C]."""
+    return np.concatenate([dataset.test.images, dataset.thief.images])
+
+
+def parity_images(dataset: Dataset) -> NDArray[np.uint8]:
+    """Up to 600 unseen images for the parity gate, uint8 [N, H, W, C], drawn evenly over all of them."""
+    images = unseen_images(dataset)
+    rows = np.linspace(0, len(images) - 1, min(len(images), PARITY_IMAGES)).round().astype(np.int64)
+    return images[np.unique(rows)]
+
+
+def compared_images(dataset: Dataset) -> NDArray[np.uint8]:
+    """At least 1,000 images where there are so many, the test split first: for comparing labels of device and host."""
+    images = unseen_images(dataset)
+    if len(images) < COMPARED_IMAGES:
+        images = np.concatenate([images, dataset.train.images, dataset.val.images])
+    return images[: max(COMPARED_IMAGES, len(dataset.test))]

@@ -1,0 +1,107 @@
+"""Steal a deployed model and measure the copies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attack.copycat import CopycatTrainer
+from attack.extraction import Theft, ThiefSettings, extract
+from attack.fidelity import measure_fidelity
+from attack.ledger import Ledger
+from attack.oracle import Oracle
+from attack.pools import Pool
+from attack.strategies import find_strategy
+from benchmarks.records import Attack
+from benchmarks.schema import DeviceKind
+from benchmarks.statistics import proportion_interval
+from foundation.progress import SILENT, Progress
+from victim.dataset import Dataset
+from victim.training import predict
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is attacked, and what the evaluator knows of it.
+
+    Attributes:
+        oracle: the black box.
+        artifact: its name.
+        device_kind: of the device it runs on.
+        dataset: whose test split measures the thief.
+        answers: int64 [test images], the victim's labels on the device: the reference of fidelity.
+        run_id: for the records.
+    """
+
+    oracle: Oracle
+    artifact: str
+    device_kind: DeviceKind
+    dataset: Dataset
+    answers: NDArray[np.int64]
+    run_id: str
+
+
+def default_strategy(pool: str) -> str:
+    """A few images of the problem domain are grown; any other pool is asked about at random."""
+    return "amplify" if pool.startswith("pd:") else "random"
+
+
+def steal(
+    target: Target,
+    pool: Pool,
+    thief: ThiefSettings,
+    ledger: Ledger,
+    trainer: CopycatTrainer,
+    *,
+    wanted: Collection[int] | None = None,
+    progress: Progress = SILENT,
+) -> Iterator[Stolen]:
+    """One thief at each of its budgets; see `attack.extraction.extract`."""
+    strategy = find_strategy(thief.strategy, pool, thief.budgets[-1], thief.seed)
+    for theft in extract(target.oracle, strategy, ledger, thief, trainer, wanted=wanted, progress=progress):
+        yield Stolen(target, thief, theft)
+
+
+@dataclass(frozen=True)
+class Stolen:
+    """A theft whose copycat may still be in training."""
+
+    target: Target
+    thief: ThiefSettings
+    theft: Theft
+
+    def measured(self) -> Attack:
+        """Wait for the copycat and measure it on the test split, as a record."""
+        target, thief, theft = self.target, self.thief, self.theft
+        copycat = theft.copycat.result()
+        test = target.dataset.test
+        predictions = predict(copycat.network, test.images).argmax(1).astype(np.int64)
+        measured = measure_fidelity(predictions, target.answers, test.labels)
+        return Attack(
+            run_id=target.run_id,
+            artifact=target.artifact,
+            device_kind=target.device_kind,
+            pool=thief.pool,
+            strategy=thief.strategy,
+            answers=str(target.oracle.policy),
+            thief_architecture=thief.architecture,
+            budget=theft.budget,
+            queries=theft.queries,
+            device_queries=theft.device_queries,
+            seed=thief.seed,
+            reference="device",
+            accuracy=measured.accuracy,
+            fidelity=measured.fidelity,
+            fidelity_ci=proportion_interval(measured.agrees, np.random.default_rng(thief.seed)),
+            correct_fidelity=measured.correct_fidelity,
+            relative_accuracy=measured.relative_accuracy,
+            macro_f1_ratio=measured.macro_f1_ratio,
+            seconds_query=theft.seconds_query,
+            seconds_train=copycat.seconds,
+            device_seconds=theft.device_seconds,
+            thief_predictions=predictions.tolist(),
+            answer_histogram=theft.answer_histogram.tolist(),
+        )
