@@ -141,8 +141,9 @@ class DeployedModel:
         if images_in_frame(self.image_shape, self.policy.width(self.classes)) < 1:
             raise DataError(f"an image {self.image_shape} or its answer does not fit a frame of {MAX_PAYLOAD} bytes")
         if images.dtype != np.uint8 or images.shape[1:] != self.image_shape or not len(images):
+            expected = ", ".join(map(str, self.image_shape))
             raise DataError(
-                f"images {images.dtype} {images.shape} where uint8 (N, *{self.image_shape}) are meant",
+                f"images {images.dtype} {images.shape} where uint8 (N, {expected}) are meant",
                 hint="float images must be scaled to 0…255 and converted; NaN has no pixel value",
             )
         return images

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from edge.devices.embedded.launch import EmbeddedDevice
+    from edge.devices.opening import OpenDevice
     from export.exporting import Exported, Source
 
 # Two cores are shared by the tests, the device and its runners: nobody may spin while it waits.
@@ -81,3 +83,22 @@ def exported(
         return export(source_of(channels), find_recipe(recipe), tmp_path_factory.mktemp(f"{recipe}-{channels}"))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenDevice]:
+    """An embedded device, open. Tests that use it are marked `device`."""
+    from edge.devices.embedded.launch import EmbeddedDevice
+
+    with pytest.MonkeyPatch.context() as patch, EmbeddedDevice.start() as device:
+        patch.setenv("EDGECAT_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+        with reach(device) as opened:
+            yield opened
+
+
+def reach(device: EmbeddedDevice) -> OpenDevice:
+    """Open a device that was started already."""
+    from edge.devices.opening import open_device
+
+    host, port = device.address
+    return open_device(f"tcp:{host}:{port}", key=device.key_path)
