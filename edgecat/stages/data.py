@@ -70,6 +70,12 @@ def parity_images(dataset: Dataset) -> NDArray[np.uint8]:
     return images[np.unique(rows)]
 
 
+def contact_sheet(dataset: Dataset) -> dict[str, NDArray[np.uint8]]:
+    """The test images of each class, for the report."""
+    test = dataset.test
+    return {name: test.images[test.labels == label] for label, name in enumerate(dataset.class_names)}
+
+
 def compared_images(dataset: Dataset) -> NDArray[np.uint8]:
     """At least 1,000 images where there are so many, the test split first: for comparing labels of device and host."""
     images = unseen_images(dataset)

@@ -1,0 +1,76 @@
+"""Options that several commands share, each explained once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout; logs stay on stderr.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="phantom (made here), a MedMNIST .npz, a folder of images by class, or a folder of DICOM files with a CSV.",
+    ),
+]
+DeviceSpec = Annotated[
+    Optional[str],  # noqa: UP045 - read at run time by Typer, also on 3.10
+    typer.Option(
+        "--device",
+        help="embedded · tcp:HOST:PORT · serial:XYZ (adb server) · serial (its only device) · emulator:NAME. "
+        "Default: ANDROID_SERIAL if set, else embedded.",
+        show_default=False,
+    ),
+]
+Key = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--key", help="Private adb key for tcp: devices. Default: ~/.android/adbkey, or one made for edgecat."
+    ),
+]
+Answers = Annotated[
+    str, typer.Option("--answers", help="What the victim lets out: label, topk:K or scores. Cut down on the device.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Source of all chance; the same seed gives the same run.")]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of the runtime on the device.")]
+Pools = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--pool",
+        help="Where the thief's images come from; repeatable. npd (procedural, not of the domain), proxy (another "
+        "hospital), pd:N (N images of the domain), or a folder or .npz. Default: all that the data set offers, N = 100.",
+        show_default=False,
+    ),
+]
+Strategy = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--strategy", help="random or amplify. Default: amplify for pd:N, random for the rest."),
+]
+Budgets = Annotated[
+    Optional[list[int]],  # noqa: UP045
+    typer.Option("--budget", help="Queries; repeat it for a curve. Default: 250, 1000, 2000.", show_default=False),
+]
+Seeds = Annotated[int, typer.Option("--seeds", min=1, help="How many thieves, each with a seed of its own.")]
+Thief = Annotated[
+    str, typer.Option("--thief", help="The copycat's network: plain, residual, mobile, or module:factory.")
+]
+Architecture = Annotated[
+    str, typer.Option("--architecture", help="The victim's network: residual, mobile, plain, or module:factory.")
+]
+Size = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--size", min=8, help="Side of the images in pixels, for folders and DICOM. Default: 64."),
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Name bad files of a folder and leave them out.")]
+Labels = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--labels", help="CSV of labels (file,label[,patient]) for a folder of DICOM files."),
+]
+Epochs = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--epochs", min=1, help="Of the victim's training. Default: as many as fit the data."),
+]
+Quick = Annotated[bool, typer.Option("--quick", help="Smaller and sooner; the records and the report say so.")]
+Model = Annotated[Path, typer.Argument(help="A .tflite or .pte file with its manifest beside it.")]

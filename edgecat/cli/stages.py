@@ -1,0 +1,234 @@
+"""The stages of the road as commands of their own: train, export, push, query, attack, bench."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from edgecat.cli import options
+from edgecat.cli.output import Output
+
+Recipes = Optional[list[str]]  # noqa: UP045
+OptionalPath = Optional[Path]  # noqa: UP045
+
+
+def train(
+    out: Annotated[Path, typer.Option("--out", help="The checkpoint to write.")] = Path("victim.safetensors"),
+    data: options.Data = "phantom",
+    architecture: options.Architecture = "residual",
+    seed: options.Seed = 0,
+    epochs: options.Epochs = None,
+    size: options.Size = None,
+    skip_bad: options.SkipBad = False,
+    labels: options.Labels = None,
+    json: options.Json = False,
+) -> None:
+    """Train a victim and write its checkpoint (safetensors)."""
+    with Output(json) as output:
+        from edgecat.settings import make_settings
+        from edgecat.stages.data import load_dataset
+        from edgecat.stages.victim import measure_victim, train_victim
+
+        words = None if labels is None else str(labels)
+        settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=words)
+        dataset = load_dataset(settings, output)
+        checkpoint = train_victim(dataset, out, architecture=architecture, seed=seed, epochs=epochs, progress=output)
+        record = measure_victim(checkpoint, dataset, run_id=checkpoint.sha256[:16])
+        text = f"{out}: {record.accuracy:.1%} of {len(dataset.test)} test images, {record.parameters:,} parameters"
+        output.result(record.model_dump(mode="json") | {"checkpoint": str(out)}, text)
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint that edgecat train wrote.")],
+    out: Annotated[Path, typer.Option("--out", help="Directory for the model files and manifests.")] = Path(
+        "artifacts"
+    ),
+    recipe: Annotated[
+        Recipes,
+        typer.Option(
+            "--recipe",
+            help="tflite_fp32, tflite_int8, executorch_fp32 or executorch_int8; repeatable. Default: all.",
+            show_default=False,
+        ),
+    ] = None,
+    data: options.Data = "phantom",
+    seed: options.Seed = 0,
+    size: options.Size = None,
+    skip_bad: options.SkipBad = False,
+    labels: options.Labels = None,
+    json: options.Json = False,
+) -> None:
+    """Export a victim to TFLite and ExecuTorch, through the parity gate (exit code 1 where it does not hold).
+
+    Give the data and seed that it was trained with: training images calibrate, unseen ones are compared.
+    """
+    with Output(json) as output:
+        from edgecat.settings import make_settings
+        from edgecat.stages.data import load_dataset
+        from edgecat.stages.export import export_victim, gate
+        from edgecat.stages.victim import load_victim
+        from export.recipes import RECIPES, find_recipe
+
+        recipes = tuple(find_recipe(name) for name in recipe or RECIPES)
+        words = None if labels is None else str(labels)
+        settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=words)
+        dataset = load_dataset(settings, output)
+        victim = load_victim(checkpoint, dataset)
+        made = list(export_victim(victim, dataset, recipes, out, victim.sha256[:16], out / "export.log", output))
+        lines = [
+            f"{artifact.path}: {r.bytes:,} bytes, agreement {r.parity.agreement:.4f}, rms {r.parity.rms:.3g}"
+            for artifact, r in made
+        ]
+        documents = [record.model_dump(mode="json") | {"path": str(artifact.path)} for artifact, record in made]
+        output.result({"artifacts": documents}, "\n".join(lines))
+        for _, record in made:
+            gate(record)
+
+
+def push(
+    model: options.Model,
+    device: options.DeviceSpec = None,
+    key: options.Key = None,
+    json: options.Json = False,
+) -> None:
+    """Bring a model to a device, whole and verified there by size and SHA-256."""
+    with Output(json) as output:
+        from edge.deployment import push_artifact
+        from edge.devices.opening import open_device
+        from foundation.manifest import load_artifact
+
+        artifact = load_artifact(model)
+        with open_device(device, key) as opened:
+            remote = push_artifact(opened, artifact, output)
+            document = {
+                "device": opened.info.spec,
+                "path": remote,
+                "bytes": artifact.manifest.bytes,
+                "sha256": artifact.manifest.sha256,
+            }
+            output.result(document, f"{opened.info.spec}: {remote}")
+
+
+def query(
+    model: options.Model,
+    images: Annotated[Path, typer.Option("--images", help="A folder of pictures, or an .npz with arrays of images.")],
+    device: options.DeviceSpec = None,
+    key: options.Key = None,
+    answers: options.Answers = "label",
+    threads: options.Threads = 1,
+    ledger: Annotated[
+        OptionalPath, typer.Option("--ledger", help="Remember queries in this file; a repeated image costs nothing.")
+    ] = None,
+    budget: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--budget", help="Ask at most this many new images, then stop with exit code 5."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Ask a model on a device about images, as a black box."""
+    with Output(json) as output:
+        from edge.deployment import deploy
+        from edge.devices.opening import open_device
+        from edgecat.stages.query import ask, read_images
+        from foundation.answers import AnswerPolicy
+        from foundation.manifest import load_artifact
+
+        artifact = load_artifact(model)
+        pictures = read_images(images, artifact.manifest.image.shape)
+        policy = AnswerPolicy.parse(answers)
+        with open_device(device, key) as opened, deploy(opened, artifact, policy, threads, output) as oracle:
+            answered = ask(oracle, pictures, ledger, budget)
+        names = artifact.manifest.class_names
+        best = answered.answers.top1()
+        document = {
+            "model": artifact.manifest.name,
+            "policy": str(policy),
+            "class_names": list(names),
+            "labels": best.tolist(),
+            "named": answered.answers.labels.tolist(),
+            "scores": None if answered.answers.scores is None else answered.answers.scores.tolist(),
+            "device_ns": answered.answers.device_ns.tolist(),
+            "device_queries": answered.asked,
+        }
+        output.result(document, "\n".join(f"{row}\t{names[label]}" for row, label in enumerate(best)))
+        answered.complete_or_fail()
+
+
+def attack(
+    model: options.Model,
+    out: Annotated[Path, typer.Option("--out", help="Directory for ledger.sqlite, results.jsonl and the report.")],
+    data: options.Data = "phantom",
+    device: options.DeviceSpec = None,
+    key: options.Key = None,
+    pool: options.Pools = None,
+    strategy: options.Strategy = None,
+    budget: options.Budgets = None,
+    answers: options.Answers = "label",
+    seeds: options.Seeds = 3,
+    seed: options.Seed = 0,
+    thief: options.Thief = "plain",
+    threads: options.Threads = 1,
+    size: options.Size = None,
+    json: options.Json = False,
+) -> None:
+    """Steal a model that answers on a device, and measure the copies on data that no thief asked about.
+
+    Started again with the same --out it goes on from the ledger: no query is asked twice.
+    """
+    with Output(json) as output:
+        from edgecat.settings import DEFAULT_BUDGETS, make_settings
+        from edgecat.stages.attack import attack_model
+        from foundation.manifest import load_artifact
+
+        artifact = load_artifact(model)
+        settings = make_settings(
+            data=data,
+            pools=tuple(pool or ()),
+            strategy=strategy,
+            budgets=tuple(budget or DEFAULT_BUDGETS),
+            answers=answers,
+            seeds=seeds,
+            seed=seed,
+            thief=thief,
+            threads=threads,
+            size=size,
+        )
+        summary = attack_model(artifact, settings, out, device, key, output)
+        output.result(summary.model_dump(mode="json"), f"report: {summary.report}")
+
+
+def bench(
+    model: options.Model,
+    device: options.DeviceSpec = None,
+    key: options.Key = None,
+    threads: options.Threads = 1,
+    warmup: Annotated[int, typer.Option("--warmup", min=0, help="Inferences before the samples.")] = 20,
+    min_runs: Annotated[int, typer.Option("--min-runs", min=1, help="At least this many samples…")] = 200,
+    min_seconds: Annotated[float, typer.Option("--min-seconds", min=0, help="…and at least this long.")] = 1.0,
+    max_seconds: Annotated[float, typer.Option("--max-seconds", min=0, help="But stop after this long.")] = 30.0,
+    json: options.Json = False,
+) -> None:
+    """Time single inferences inside the runner on the device; p50, p90, p99, load time, peak memory."""
+    with Output(json) as output:
+        from edge.deployment import deploy
+        from edge.devices.opening import open_device
+        from edge.runner.messages import BenchmarkRequest
+        from edgecat.stages.device import describe_device, measure_latency
+        from foundation.manifest import load_artifact
+
+        artifact = load_artifact(model)
+        request = BenchmarkRequest(warmup, min_runs, min_seconds, max_seconds)
+        with open_device(device, key) as opened, deploy(opened, artifact, threads=threads, progress=output) as deployed:
+            run_id = artifact.manifest.sha256[:16]
+            record = measure_latency(deployed, artifact, request, opened.info, run_id, output)
+            described = describe_device(opened.info, run_id)
+        numbers = record.latency_us
+        text = "no samples"
+        if numbers is not None:
+            text = (
+                f"{artifact.manifest.name} on {described.spec} ({described.device_kind}): p50 {numbers.p50:.0f} µs, "
+                f"p90 {numbers.p90:.0f}, p99 {numbers.p99:.0f} over {numbers.count} runs"
+            )
+        output.result({"device": described.model_dump(mode="json"), "latency": record.model_dump(mode="json")}, text)
