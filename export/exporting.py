@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.parity import Parity, compare, runtime_logits
+from export.parity import Parity, check_count, compare, runtime_logits
 from export.recipes import Recipe
 from foundation.errors import DataError
 from foundation.files import replacing, sha256_arrays, sha256_file
@@ -76,6 +76,7 @@ def export(source: Source, recipe: Recipe, directory: Path) -> Exported:
         raise DataError(
             f"{recipe.name} calibrates on {recipe.calibration_images} images, {len(source.calibration)} given"
         )
+    check_count(len(source.unseen))
     # The exporters trace the module and may leave marks on it; training's memory format would be traced in.
     network = copy.deepcopy(source.network).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     images = source.calibration[: max(recipe.calibration_images, 1)]

@@ -62,6 +62,16 @@ def runtime_logits(artifact: Artifact, images: NDArray[np.uint8], threads: int =
     return Classifier(engine, shape, manifest.image.mean, manifest.image.std, manifest.input.layout).logits(images)
 
 
+def check_count(images: int) -> None:
+    """Whether so many images are enough to compare on.
+
+    Raises:
+        DataError: they are not.
+    """
+    if images < MIN_IMAGES:
+        raise DataError(f"the parity gate has {images} images, it needs {MIN_IMAGES} that nobody trained on")
+
+
 def compare(
     eager: NDArray[np.float32], exported: NDArray[np.float32], runtime: NDArray[np.float32], recipe: Recipe
 ) -> Parity:
@@ -70,8 +80,7 @@ def compare(
     Raises:
         DataError: fewer than `MIN_IMAGES` images.
     """
-    if len(eager) < MIN_IMAGES:
-        raise DataError(f"the parity gate has {len(eager)} images, it needs {MIN_IMAGES} that nobody trained on")
+    check_count(len(eager))
     best = eager.argmax(1)
     return Parity(
         images=len(eager),
