@@ -16,8 +16,8 @@ from foundation.progress import SILENT, Progress
 from victim.models import build
 from victim.training import TrainingSettings, fit
 
-# Images shown to a copycat in training, in all; few answers are shown at most 60 times, many at least 10.
-TRAINING_SAMPLES = 16_000
+# Images shown to a copycat in training, in all; few answers are shown at most 60 times, many at least 8.
+TRAINING_SAMPLES = 12_000
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ Data = Annotated[
     str,
     typer.Option(
         "--data",
-        help="phantom (made here), a MedMNIST .npz, a folder of images by class, or a folder of DICOM files with a CSV.",
+        help="phantom (made here), a MedMNIST .npz, a folder of images by class, or one of DICOM files with a CSV.",
     ),
 ]
 DeviceSpec = Annotated[
@@ -40,7 +40,7 @@ Pools = Annotated[
     typer.Option(
         "--pool",
         help="Where the thief's images come from; repeatable. npd (procedural, not of the domain), proxy (another "
-        "hospital), pd:N (N images of the domain), or a folder or .npz. Default: all that the data set offers, N = 100.",
+        "hospital), pd:N (N images of the domain), a folder or .npz. Default: all that the data set offers, N = 100.",
         show_default=False,
     ),
 ]

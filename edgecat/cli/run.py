@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
-from click.core import ParameterSource
 
 from edgecat.cli import options
 from edgecat.cli.output import Output
@@ -94,7 +93,8 @@ def _refuse_settings(context: typer.Context) -> None:
     for name in context.params:
         if name in ("out", "resume", "json"):
             continue
-        if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
             raise UsageError(
                 f"--resume takes its settings from run.toml, --{name.replace('_', '-')} cannot change them",
                 hint="leave it out, or start a new run",

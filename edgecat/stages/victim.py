@@ -18,8 +18,8 @@ from victim.dataset import Dataset
 from victim.models import build, count_parameters
 from victim.training import TrainingSettings, fit, one_hot, predict
 
-# Images shown to the default victim in training, in all: 10 epochs of the phantom.
-TRAINING_SAMPLES = 60_000
+# Images shown to the default victim in training, in all: 8 epochs of the phantom.
+TRAINING_SAMPLES = 48_000
 
 
 def train_victim(
