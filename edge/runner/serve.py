@@ -145,6 +145,8 @@ class Runner:
             before = time.perf_counter_ns()
             logits[row] = self.engine.run(tensors[row : row + 1])
             spent[row] = time.perf_counter_ns() - before
+        if not np.isfinite(logits).all():
+            raise RuntimeError("the model gave logits that are no numbers")
         labels, scores = self.settings.policy.apply(logits)
         times = np.minimum(spent, _NS_MAX).astype(np.uint32)
         answers = Answers(self.settings.policy, self.engine.classes, labels, scores, times)

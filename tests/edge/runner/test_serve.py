@@ -44,6 +44,7 @@ class PixelEngine:
     runs: int = 0
     seconds: float = 0.0
     fails: bool = False
+    factor: float = 1.0
 
     def run(self, image: NDArray[np.generic]) -> NDArray[np.float32]:
         self.runs += 1
@@ -51,7 +52,7 @@ class PixelEngine:
             raise RuntimeError("the accelerator has gone away")
         if self.seconds:
             time.sleep(self.seconds)
-        return np.array(image, np.float32).ravel()
+        return np.array(image, np.float32).ravel() * np.float32(self.factor)
 
 
 @pytest.fixture
@@ -171,6 +172,14 @@ def test_an_inference_that_fails_is_reported_and_the_session_goes_on(runner: Run
     assert [frame.sequence for frame in answers] == [3, 4]
     told = (Fault.INFERENCE_FAILED, "the accelerator has gone away")
     assert [parse_error(frame.payload) for frame in answers] == [told, told]
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf"), float("-inf")])
+def test_logits_that_are_no_numbers_are_a_failed_inference(runner: Runner, engine: PixelEngine, factor: float) -> None:
+    engine.factor = factor
+    (error,) = converse(runner, query(3, IMAGES[:2]) + BYE)
+    assert (error.kind, error.sequence) == (Kind.ERROR, 3)
+    assert parse_error(error.payload) == (Fault.INFERENCE_FAILED, "the model gave logits that are no numbers")
 
 
 def test_a_query_whose_answer_would_not_fit_a_frame_is_refused_before_it_is_run(
