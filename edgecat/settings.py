@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from export.recipes import select_recipes
+from foundation.answers import AnswerPolicy
 from foundation.errors import DataError, UsageError
 from foundation.files import write_text
 
@@ -73,10 +76,24 @@ def make_settings(**values: object) -> RunSettings:
         UsageError: an unknown or impossible setting.
     """
     try:
-        return RunSettings.model_validate(values)
+        settings = RunSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"setting {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    _check(settings)
+    return settings
+
+
+def _check(settings: RunSettings) -> None:
+    """Tell what can be told without data, device or torch: a wrong word must not cost a minute of training."""
+    select_recipes(settings.runtimes, settings.precisions)
+    AnswerPolicy.parse(settings.answers)
+    budgets = settings.budgets
+    if not budgets or budgets[0] < 1 or any(after <= before for before, after in pairwise(budgets)):
+        raise UsageError(
+            f"budgets {', '.join(map(str, budgets)) or 'of none'}: they must be 1 or more, each larger than the last",
+            hint="for example --budget 1000, or --budget 250 --budget 1000",
+        )
 
 
 def save_settings(settings: RunSettings, path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 
 from benchmarks.records import (
@@ -16,6 +19,7 @@ from benchmarks.statistics import evenly_picked, latency_summary, proportion_int
 from edge.deployment import DeployedModel
 from edge.devices.information import DeviceInfo
 from edge.runner.messages import BenchmarkRequest
+from edgecat.quiet import log_output
 from edgecat.stages.data import compared_images
 from export.parity import runtime_logits
 from foundation.manifest import Artifact
@@ -46,7 +50,8 @@ def measure_accuracy(
     images = compared_images(dataset)
     answers = deployed.query(images)
     labels, count = answers.top1(), len(dataset.test)
-    here = runtime_logits(artifact, images).argmax(1)
+    with log_output(Path(os.devnull)):
+        here = runtime_logits(artifact, images).argmax(1)
     hits = labels[:count] == dataset.test.labels
     return AccuracyOnDevice(
         run_id=run_id,
