@@ -17,7 +17,7 @@ from victim.models import build
 from victim.training import TrainingSettings, fit
 
 # Images shown to a copycat in training, in all; few answers are shown at most 60 times, many at least 8.
-TRAINING_SAMPLES = 12_000
+TRAINING_SAMPLES = 10_000
 
 
 @dataclass(frozen=True)

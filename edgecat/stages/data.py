@@ -19,7 +19,7 @@ from victim.loaders import load
 COMPARED_IMAGES = 1000
 
 # Images of the parity gate. The exported graph takes them one by one, some 10 ms each.
-PARITY_IMAGES = 600
+PARITY_IMAGES = 512
 
 
 def cache_directory() -> Path:
@@ -64,7 +64,7 @@ def unseen_images(dataset: Dataset) -> NDArray[np.uint8]:
 
 
 def parity_images(dataset: Dataset) -> NDArray[np.uint8]:
-    """Up to 600 unseen images for the parity gate, uint8 [N, H, W, C], drawn evenly over all of them."""
+    """Up to 512 unseen images for the parity gate, uint8 [N, H, W, C], drawn evenly over all of them."""
     images = unseen_images(dataset)
     rows = np.linspace(0, len(images) - 1, min(len(images), PARITY_IMAGES)).round().astype(np.int64)
     return images[np.unique(rows)]

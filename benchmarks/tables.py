@@ -1,0 +1,105 @@
+"""Tables in the documents, made from the records: `python -m benchmarks.tables` writes them anew.
+
+A document marks the place with `<!-- table: NAME -->` and `<!-- end -->`; what stands between is replaced.
+`python -m benchmarks.tables --check` changes nothing and fails where a document is out of date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from foundation.errors import ExitCode
+from foundation.files import write_text
+
+_ROOT = Path(__file__).parents[1]
+_DOCUMENTS = ("README.md",)
+_MARK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def newest(benchmark: str) -> dict[str, Any]:
+    """The newest full (not quick) document of a benchmark's record file."""
+    lines = (_ROOT / "benchmarks" / "records" / f"{benchmark}.jsonl").read_text().splitlines()
+    full = [document for line in lines if not (document := json.loads(line))["quick"]]
+    found: dict[str, Any] = full[-1]
+    return found
+
+
+def artifacts() -> str:
+    """What was exported and how it did on the embedded device, phantom and radiographs."""
+    document = newest("main_road")
+    rows = [
+        "| data | artefact | kB | agrees with float net | accuracy on device (float) | labels as in process | p50 / p90 µs |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for data in ("phantom", "chestxray64"):
+        summary = document["raw"][data]
+        for artifact in summary["artifacts"]:
+            latency = artifact["latency_us"]
+            rows.append(
+                f"| {data} | {artifact['name']} | {artifact['bytes'] / 1000:,.0f} | "
+                f"{artifact['parity']['agreement']:.1%} | {artifact['accuracy_on_device']:.1%} "
+                f"({summary['victim']['accuracy']:.1%}) | {artifact['labels_equal']} of {artifact['labels_compared']} | "
+                f"{latency['p50']:.0f} / {latency['p90']:.0f} |"
+            )
+    return "\n".join([*rows, "", _source(document)])
+
+
+def thefts() -> str:
+    """What the thieves reached: means over seeds, 95 % intervals over seeds and test images."""
+    document = newest("main_road")
+    rows = [
+        "| data | thief's images | strategy | queries | fidelity (95 %) | most frequent answer | relative accuracy |",
+        "|---|---|---|---:|---:|---:|---:|",
+    ]
+    for data in ("phantom", "chestxray64"):
+        for attack in document["raw"][data]["attacks"]:
+            low, high = attack["fidelity_ci"]
+            rows.append(
+                f"| {data} | {attack['pool']} | {attack['strategy']} | {attack['budget']:,} | "
+                f"{attack['fidelity']:.1%} ({low:.1%}–{high:.1%}) | {attack['most_frequent']:.1%} | "
+                f"{attack['relative_accuracy']:.1%} |"
+            )
+    return "\n".join([*rows, "", _source(document)])
+
+
+def _source(document: dict[str, Any]) -> str:
+    context = document["context"]
+    return (
+        f"`{' '.join(context['command'])}`, {context['created'][:10]}, {context['cores']} cores of {context['cpu']}, "
+        f"embedded device, 3 seeds."
+    )
+
+
+_TABLES = {"artifacts": artifacts, "thefts": thefts}
+
+
+def rewritten(text: str) -> str:
+    """A document with its tables made anew."""
+    return _MARK.sub(lambda mark: f"{mark[1]}{_TABLES[mark[2]]()}\n{mark[3]}", text)
+
+
+def main() -> int:
+    """Rewrite the documents, or check them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tables", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, fail where a table is out of date")
+    check = parser.parse_args().check
+    stale = []
+    for name in _DOCUMENTS:
+        path = _ROOT / name
+        before = path.read_text()
+        after = rewritten(before)
+        if after != before:
+            stale.append(name)
+            if not check:
+                write_text(path, after)
+    print(f"{'out of date' if check else 'rewritten'}: {', '.join(stale) or 'none'}")
+    return int(ExitCode.CHECK_FAILED if check and stale else ExitCode.DONE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
