@@ -14,18 +14,28 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # Runtimes narrate at start-up; errors still come through.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from edgecat.cli import app
+    from edgecat.cli import WrongUsage, app
 
     try:
-        app(prog_name="edgecat")
+        # Not standalone: Typer would tell wrong usage in several lines, and an interruption in none.
+        code = app(prog_name="edgecat", standalone_mode=False)
     except EdgecatError as error:
-        sys.exit(_fail(error.message, error.hint, error.exit_code))
-    except KeyboardInterrupt:
-        sys.exit(_fail("interrupted", "a run goes on with edgecat run --resume", ExitCode.INTERRUPTED))
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(ExitCode.DONE)
+        code = _fail(error.message, error.hint, error.exit_code)
+    except WrongUsage as error:
+        code = _usage(error)
+    if code == ExitCode.INTERRUPTED:
+        _fail("interrupted", "edgecat run --resume --out DIR goes on with a run", ExitCode.INTERRUPTED)
+    sys.exit(code)
+
+
+def _usage(error: Exception) -> int:
+    """A command without arguments shows its help, on stderr; everything else is one line."""
+    context = getattr(error, "ctx", None)
+    if context is None or type(error).__name__ == "NoArgsIsHelpError":
+        sys.stderr.write(f"{error}\n")
+        return int(ExitCode.USAGE)
+    words = error.format_message()  # type: ignore[attr-defined]
+    return _fail(words, f"{context.command_path} --help", ExitCode.USAGE)
 
 
 def _fail(message: str, hint: str | None, code: ExitCode) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import fcntl
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -66,6 +66,15 @@ class RunDirectory:
         if not place.is_file():
             write_text(place, secrets.token_hex(8))
         return place.read_text().strip()
+
+    def forget_unbegun(self) -> None:
+        """Remove what a run that could not even begin left here, so that the same `--out` can be given again."""
+        if self.results.exists():
+            return
+        for place in (self.settings, self.path / ".run-id", self.path / ".lock"):
+            place.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
 
     @contextmanager
     def locked(self) -> Iterator[None]:

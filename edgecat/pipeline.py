@@ -21,7 +21,7 @@ from edgecat.settings import RunSettings
 from edgecat.stages.data import load_dataset
 from edgecat.stages.device import describe_device, measure_accuracy, measure_latency
 from edgecat.stages.export import export_victim, gate
-from edgecat.stages.victim import load_victim, measure_victim, train_victim
+from edgecat.stages.victim import check_architecture, load_victim, measure_victim, train_victim
 from export.recipes import Recipe, select_recipes
 from foundation.errors import ArtifactError
 from foundation.manifest import Artifact, load_artifact
@@ -66,6 +66,8 @@ class _Walk:
         """Every stage in turn."""
         dataset = load_dataset(self.settings, self.progress)
         campaign = Campaign(self.settings, self.journal, dataset, self.progress)
+        for architecture in (self.settings.architecture, self.settings.thief):
+            check_architecture(architecture, dataset)
         self.journal.add(describe_context(self.settings, self.journal.run_id))
         checkpoint = self._victim(dataset)
         artifacts = self._artifacts(checkpoint, dataset)

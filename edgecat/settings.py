@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import tomli_w
@@ -89,7 +88,7 @@ def _check(settings: RunSettings) -> None:
     select_recipes(settings.runtimes, settings.precisions)
     AnswerPolicy.parse(settings.answers)
     budgets = settings.budgets
-    if not budgets or budgets[0] < 1 or any(after <= before for before, after in pairwise(budgets)):
+    if not budgets or budgets[0] < 1 or list(budgets) != sorted(set(budgets)):
         raise UsageError(
             f"budgets {', '.join(map(str, budgets)) or 'of none'}: they must be 1 or more, each larger than the last",
             hint="for example --budget 1000, or --budget 250 --budget 1000",

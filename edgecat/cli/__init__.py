@@ -9,6 +9,9 @@ import typer
 from edgecat import __version__
 from edgecat.cli import data, devices, emulator, run, stages
 
+# Click's UsageError. Newer Typers carry Click under a private name; a public child of it gives it away in all.
+WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,

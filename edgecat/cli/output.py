@@ -73,5 +73,11 @@ class Output:
 
     def result(self, document: Any, text: str) -> None:
         """Give the result: `document` as JSON if that was asked for, else `text`."""
-        self._result.write((json.dumps(document, indent=2, ensure_ascii=False) if self.as_json else text) + "\n")
-        self._result.flush()
+        try:
+            self._result.write((json.dumps(document, indent=2, ensure_ascii=False) if self.as_json else text) + "\n")
+            self._result.flush()
+        except BrokenPipeError:
+            # Whoever read our output has seen enough; what is still buffered goes nowhere.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._result.fileno())
+            os.close(nowhere)

@@ -62,7 +62,6 @@ def run(
         _refuse_settings(context)
     with Output(json) as output:
         from edgecat.directory import open_directory, resume_directory
-        from edgecat.pipeline import run as walk
 
         if resume:
             directory, settings = resume_directory(out)
@@ -70,7 +69,15 @@ def run(
             settings = _settings(values)
             directory = open_directory(out, settings)
         output.say(f"run directory {directory.path}")
-        summary = walk(settings, directory, output)
+        # Late: a wrong setting is told before torch is loaded.
+        from edgecat.pipeline import run as walk
+
+        try:
+            summary = walk(settings, directory, output)
+        except EdgecatError:
+            if not resume:
+                directory.forget_unbegun()
+            raise
         output.result(summary.model_dump(mode="json"), f"report: {summary.report}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sklearn.metrics import confusion_matrix, f1_score
 
 from benchmarks.records import DatasetFacts, SplitSizes, Victim
 from benchmarks.statistics import proportion_interval
-from foundation.errors import DataError
+from foundation.errors import DataError, UsageError
 from foundation.progress import SILENT, Progress
 from victim.checkpoint import Checkpoint, CheckpointHeader, load, save
 from victim.dataset import Dataset
@@ -20,6 +21,15 @@ from victim.training import TrainingSettings, fit, one_hot, predict
 
 # Images shown to the default victim in training, in all: 8 epochs of the phantom.
 TRAINING_SAMPLES = 48_000
+
+
+def check_architecture(architecture: str, dataset: Dataset) -> None:
+    """Whether a network of that name can be made for these images; told before the first minute of training.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    build(architecture, dataset.image_shape[2], len(dataset.class_names), torch.Generator())
 
 
 def train_victim(
@@ -40,7 +50,11 @@ def train_victim(
         seed: of weights, order and augmentation.
         epochs: None fits it to the number of images.
         progress: where to show it.
+
+    Raises:
+        UsageError: an unknown architecture, or a place that cannot be written; told before training.
     """
+    _check_place(path)
     generator = torch.Generator().manual_seed(seed)
     classes = len(dataset.class_names)
     network = build(architecture, dataset.image_shape[2], classes, generator)
@@ -67,6 +81,15 @@ def train_victim(
         seconds_train=fitted.seconds,
     )
     return save(fitted.network, header, path)
+
+
+def _check_place(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}", hint="choose another place") from error
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UsageError(f"cannot write {path}", hint="choose another place")
 
 
 def load_victim(path: Path, dataset: Dataset) -> Checkpoint:
