@@ -33,7 +33,7 @@ def artifacts() -> str:
     """What was exported and how it did on the embedded device, phantom and radiographs."""
     document = newest("main_road")
     rows = [
-        "| data | artefact | kB | agrees with float net | accuracy on device (float) | labels as in process | p50 / p90 µs |",
+        "| data | artefact | kB | agrees with float | accuracy on device (float) | labels equal | p50 / p90 µs |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
     for data in ("phantom", "chestxray64"):
@@ -43,7 +43,8 @@ def artifacts() -> str:
             rows.append(
                 f"| {data} | {artifact['name']} | {artifact['bytes'] / 1000:,.0f} | "
                 f"{artifact['parity']['agreement']:.1%} | {artifact['accuracy_on_device']:.1%} "
-                f"({summary['victim']['accuracy']:.1%}) | {artifact['labels_equal']} of {artifact['labels_compared']} | "
+                f"({summary['victim']['accuracy']:.1%}) | "
+                f"{artifact['labels_equal']} of {artifact['labels_compared']} | "
                 f"{latency['p50']:.0f} / {latency['p90']:.0f} |"
             )
     return "\n".join([*rows, "", _source(document)])
