@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from foundation.answers import Answers
+from foundation.machine import cores
 from foundation.progress import SILENT, Progress
 from victim.models import build
 from victim.training import TrainingSettings, fit
@@ -74,7 +74,7 @@ class CopycatTrainer:
     """
 
     def __init__(self, workers: int | None = None, progress: Progress = SILENT) -> None:
-        self._workers = workers or _cores()
+        self._workers = workers or cores()
         self._progress = progress
         self._threads = torch.get_num_threads()
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="edgecat-copycat")
@@ -95,7 +95,3 @@ class CopycatTrainer:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
         torch.set_num_threads(self._threads)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from foundation import machine
 from foundation.errors import ExitCode
 
 
@@ -72,8 +73,8 @@ def context() -> dict[str, JsonValue]:
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu": machine.processor(),
+        "cores": machine.cores(),
         "load_average_before": list(os.getloadavg()),
     }
 
@@ -113,11 +114,3 @@ def _table(document: Document) -> str:
 
 def _module_and_arguments() -> list[str]:
     return [f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
-
-
-def _processor() -> str | None:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or None
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -11,6 +10,7 @@ from pathlib import Path
 from benchmarks.records import Context
 from edgecat import __version__
 from edgecat.settings import RunSettings
+from foundation import machine
 
 _PACKAGES = (
     "torch",
@@ -35,9 +35,9 @@ def describe_context(settings: RunSettings, run_id: str) -> Context:
         edgecat_version=__version__,
         python=platform.python_version(),
         platform=platform.platform(),
-        cpu=_processor(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        memory_bytes=_memory(),
+        cpu=machine.processor(),
+        cores=machine.cores(),
+        memory_bytes=machine.memory_bytes(),
         versions={name: found for name in _PACKAGES if (found := _version(name)) is not None},
         quick=settings.quick,
         seed=settings.seed,
@@ -49,19 +49,4 @@ def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
-        return None
-
-
-def _processor() -> str | None:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or None
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
-
-
-def _memory() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError):
         return None
