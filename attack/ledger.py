@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,9 @@ from foundation.errors import DataError, UsageError
 
 SCHEMA_VERSION = 1
 
-_SCHEMA = """
+# One transaction: a ledger is made whole or not at all.
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS attacks (
     id INTEGER PRIMARY KEY,
@@ -41,7 +43,20 @@ CREATE TABLE IF NOT EXISTS queries (
     PRIMARY KEY (attack, image)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS in_order ON queries (attack, position);
+INSERT OR IGNORE INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}');
+COMMIT;
 """
+
+_TABLES = {"meta", "attacks", "provenances", "queries"}
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """SQLite's errors as errors of the ledger."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise DataError(f"ledger {path} cannot be used: {error}") from error
 
 
 def image_hash(image: NDArray[np.uint8]) -> bytes:
@@ -83,32 +98,56 @@ class Ledger:
             raise UsageError(f"cannot open ledger {path}: {error}") from error
         try:
             self._prepare()
+        except DataError:
+            self._database.close()
+            raise
+        except sqlite3.OperationalError as error:
+            # The place's fault (read-only, full, busy), where any other DatabaseError is the file's.
+            self._database.close()
+            raise UsageError(f"cannot open ledger {path}: {error}") from error
         except sqlite3.DatabaseError as error:
             self._database.close()
             raise DataError(f"{path} is not a ledger: {error}") from error
 
     def _prepare(self) -> None:
+        # Looked at before anything is written: somebody else's database stays as it is.
+        tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables:
+            self._check(tables)
         self._database.execute("PRAGMA journal_mode=WAL")
         # FULL: a commit has reached the disk when it returns, so even a power cut loses no answer that was acted on.
         self._database.execute("PRAGMA synchronous=FULL")
-        self._database.executescript(_SCHEMA)
-        self._database.execute("INSERT OR IGNORE INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
-        (found,) = self._database.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
-        if found != str(SCHEMA_VERSION):
-            raise DataError(f"{self.path} has ledger version {found}, this edgecat reads {SCHEMA_VERSION}")
+        if not tables:
+            self._database.executescript(_SCHEMA)
+
+    def _check(self, tables: set[str]) -> None:
+        if not tables >= _TABLES:
+            raise DataError(
+                f"{self.path} is not a ledger: it is a database with the tables {', '.join(sorted(tables))}"
+            )
+        version = self._database.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+        if version is None or version[0] != str(SCHEMA_VERSION):
+            found = "no version" if version is None else f"version {version[0]}"
+            raise DataError(f"ledger {self.path} has {found}, this edgecat reads {SCHEMA_VERSION}")
 
     def attack(self, identity: AttackIdentity, classes: int) -> AttackLedger:
-        """The part of the ledger that belongs to one attack; made if it is new."""
+        """The part of the ledger that belongs to one attack; made if it is new.
+
+        Raises:
+            DataError: the ledger cannot be read or written.
+        """
         row = (identity.victim, str(identity.policy), identity.thief)
-        self._database.execute("INSERT OR IGNORE INTO attacks (victim, policy, thief) VALUES (?, ?, ?)", row)
-        (number,) = self._database.execute(
-            "SELECT id FROM attacks WHERE victim = ? AND policy = ? AND thief = ?", row
-        ).fetchone()
-        return AttackLedger(self._database, number, identity.policy, classes)
+        with _told(self.path):
+            self._database.execute("INSERT OR IGNORE INTO attacks (victim, policy, thief) VALUES (?, ?, ?)", row)
+            (number,) = self._database.execute(
+                "SELECT id FROM attacks WHERE victim = ? AND policy = ? AND thief = ?", row
+            ).fetchone()
+        return AttackLedger(self.path, self._database, number, identity.policy, classes)
 
     def attacks(self) -> list[AttackIdentity]:
         """Every attack in the file."""
-        rows = self._database.execute("SELECT victim, policy, thief FROM attacks ORDER BY id")
+        with _told(self.path):
+            rows = self._database.execute("SELECT victim, policy, thief FROM attacks ORDER BY id").fetchall()
         return [AttackIdentity(victim, AnswerPolicy.parse(policy), thief) for victim, policy, thief in rows]
 
     def close(self) -> None:
@@ -123,35 +162,44 @@ class Ledger:
 
 
 class AttackLedger:
-    """One attack's queries, in the order they were paid for."""
+    """One attack's queries, in the order they were paid for. Whatever cannot be read is a DataError."""
 
-    def __init__(self, database: sqlite3.Connection, number: int, policy: AnswerPolicy, classes: int) -> None:
-        self._database, self._number = database, number
+    def __init__(
+        self, path: Path, database: sqlite3.Connection, number: int, policy: AnswerPolicy, classes: int
+    ) -> None:
+        self._path, self._database, self._number = path, database, number
         self._policy, self._classes = policy, classes
         self._width = policy.width(classes)
 
     def __len__(self) -> int:
         """How many queries were paid for."""
-        (count,) = self._database.execute("SELECT count(*) FROM queries WHERE attack = ?", (self._number,)).fetchone()
+        with _told(self._path):
+            (count,) = self._database.execute(
+                "SELECT count(*) FROM queries WHERE attack = ?", (self._number,)
+            ).fetchone()
         return int(count)
 
     @property
     def device_seconds(self) -> float:
         """Inference time on the device, over all queries."""
-        (total,) = self._database.execute(
-            "SELECT coalesce(sum(device_ns), 0) FROM queries WHERE attack = ?", (self._number,)
-        ).fetchone()
+        with _told(self._path):
+            (total,) = self._database.execute(
+                "SELECT coalesce(sum(device_ns), 0) FROM queries WHERE attack = ?", (self._number,)
+            ).fetchone()
         return float(total) / 1e9
 
     def images(self) -> list[bytes]:
         """Hashes of the images asked, in order."""
-        rows = self._database.execute("SELECT image FROM queries WHERE attack = ? ORDER BY position", (self._number,))
+        with _told(self._path):
+            rows = self._database.execute(
+                "SELECT image FROM queries WHERE attack = ? ORDER BY position", (self._number,)
+            ).fetchall()
         return [bytes(image) for (image,) in rows]
 
     def known(self, images: Sequence[bytes]) -> dict[bytes, tuple[bytes, int]]:
         """What the ledger has of these hashes: stored answer and device time."""
         found: dict[bytes, tuple[bytes, int]] = {}
-        with closing(self._database.cursor()) as cursor:
+        with _told(self._path), closing(self._database.cursor()) as cursor:
             for image in images:
                 row = cursor.execute(
                     "SELECT answer, device_ns FROM queries WHERE attack = ? AND image = ?", (self._number, image)
@@ -164,25 +212,39 @@ class AttackLedger:
         """Write new answers, all or none; they are on disk when this returns.
 
         Raises:
-            DataError: the ledger cannot take them (an image is there already, the disk is full).
+            DataError: the ledger cannot take them (an image is there already, the disk is full), or they are not one
+                answer of this attack's policy for each image.
         """
-        first = len(self)
-        stored = self._pack(answers)
+        if not len(images) == len(answers) == len(provenance) or answers.policy != self._policy:
+            raise DataError(
+                f"{len(images)} images, {len(provenance)} origins and {len(answers)} answers under {answers.policy} "
+                f"are not one of each for an attack under {self._policy}"
+            )
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            kinds = {name: self._provenance(name) for name in set(provenance)}
-            self._database.executemany(
-                "INSERT INTO queries VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    (self._number, first + row, image, kinds[provenance[row]], stored[row], int(answers.device_ns[row]))
-                    for row, image in enumerate(images)
-                ),
-            )
-            self._database.execute("COMMIT")
+            try:
+                self._insert(images, answers, provenance)
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
         except sqlite3.Error as error:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise DataError(f"the ledger did not take {len(images)} answers: {error}") from error
+            raise DataError(
+                f"ledger {self._path} did not take {len(images)} answers: {error}",
+                hint="the answers before these are safe; make room, then go on with the same ledger",
+            ) from error
+
+    def _insert(self, images: Sequence[bytes], answers: Answers, provenance: Sequence[str]) -> None:
+        first, stored = len(self), self._pack(answers)
+        kinds = {name: self._provenance(name) for name in set(provenance)}
+        self._database.executemany(
+            "INSERT INTO queries VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                (self._number, first + row, image, kinds[provenance[row]], stored[row], int(answers.device_ns[row]))
+                for row, image in enumerate(images)
+            ),
+        )
 
     def unpack(self, stored: Sequence[tuple[bytes, int]]) -> Answers:
         """Stored answers as they were given."""

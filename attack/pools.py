@@ -6,6 +6,7 @@ hospital. `pd:N`: N images of the problem domain itself, which the victim never 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +74,10 @@ def _procedural(shape: tuple[int, int, int], seed: int) -> Pool:
 
 
 def _problem_domain(name: str, dataset: Dataset, seed: int) -> Pool:
-    digits = name.removeprefix("pd:")
-    if not digits.isdigit() or int(digits) < 1:
+    matched = re.fullmatch(r"pd:([1-9][0-9]{0,8})", name)
+    if matched is None:
         raise UsageError(f"unknown pool {name!r}", hint="pd:N takes a whole number of images, such as pd:100")
-    count, available = int(digits), len(dataset.thief)
+    count, available = int(matched[1]), len(dataset.thief)
     if count > available:
         raise DataError(f"pool {name}: data set {dataset.name} keeps only {available} images for the thief")
     chosen = np.random.default_rng([seed, 0x9D]).permutation(available)[:count]
