@@ -89,11 +89,15 @@ def _bundled_adb() -> str | None:
 
 
 def _server() -> Check:
-    from edge.devices.listing import list_devices, server_note
+    from edge.adb.server import list_server_devices, server_runs
 
-    note = server_note()
-    attached = [device.spec for device in list_devices() if device.spec.startswith("serial:")]
-    return Check("adb server", note is None, False, note or f"runs, {len(attached)} device(s)", "adb start-server")
+    hint = "adb start-server; needed for phones only"
+    try:
+        if not server_runs():
+            return Check("adb server", False, False, "none runs", hint)
+        return Check("adb server", True, False, f"runs, {len(list_server_devices())} device(s)", hint)
+    except EdgecatError as error:
+        return Check("adb server", False, False, error.message, error.hint)
 
 
 def _space() -> Check:
