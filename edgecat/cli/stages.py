@@ -66,12 +66,14 @@ def export(
     """
     with Output(json) as output:
         from edgecat.settings import make_settings
-        from edgecat.stages.data import load_dataset
-        from edgecat.stages.export import export_victim, gate
-        from edgecat.stages.victim import load_victim
         from export.recipes import RECIPES, find_recipe
 
         recipes = tuple(find_recipe(name) for name in recipe or RECIPES)
+        # Late: a wrong recipe is told before torch is loaded.
+        from edgecat.stages.data import load_dataset
+        from edgecat.stages.export import export_victim, gate
+        from edgecat.stages.victim import load_victim
+
         words = None if labels is None else str(labels)
         settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=words)
         dataset = load_dataset(settings, output)
@@ -131,13 +133,14 @@ def query(
     with Output(json) as output:
         from edge.deployment import deploy
         from edge.devices.opening import open_device
-        from edgecat.stages.query import ask, read_images
+        from edgecat.stages.query import ask, check_budget, read_images
         from foundation.answers import AnswerPolicy
         from foundation.manifest import load_artifact
 
+        policy = AnswerPolicy.parse(answers)
+        check_budget(ledger, budget)
         artifact = load_artifact(model)
         pictures = read_images(images, artifact.manifest.image.shape)
-        policy = AnswerPolicy.parse(answers)
         with open_device(device, key) as opened, deploy(opened, artifact, policy, threads, output) as oracle:
             answered = ask(oracle, pictures, ledger, budget)
         names = artifact.manifest.class_names
@@ -178,13 +181,14 @@ def attack(
     Started again with the same --out it goes on from the ledger: no query is asked twice.
     """
     with Output(json) as output:
+        from edge.devices.spec import parse_spec
         from edgecat.settings import DEFAULT_BUDGETS, make_settings
-        from edgecat.stages.attack import attack_model
         from foundation.manifest import load_artifact
 
         artifact = load_artifact(model)
         settings = make_settings(
             data=data,
+            device=str(parse_spec(device)),
             pools=tuple(pool or ()),
             strategy=strategy,
             budgets=tuple(budget or DEFAULT_BUDGETS),
@@ -195,7 +199,10 @@ def attack(
             threads=threads,
             size=size,
         )
-        summary = attack_model(artifact, settings, out, device, key, output)
+        # Late: a wrong setting is told before torch is loaded.
+        from edgecat.stages.attack import attack_model
+
+        summary = attack_model(artifact, settings, out, key, output)
         output.result(summary.model_dump(mode="json"), f"report: {summary.report}")
 
 

@@ -14,6 +14,7 @@ from edgecat.journal import Journal
 from edgecat.settings import RunSettings
 from edgecat.stages.data import load_dataset
 from edgecat.stages.device import describe_device, measure_accuracy
+from edgecat.stages.victim import check_architecture
 from foundation.manifest import Artifact
 from foundation.progress import SILENT, Progress
 
@@ -22,16 +23,20 @@ def attack_model(
     artifact: Artifact,
     settings: RunSettings,
     directory: Path,
-    device: str | None,
     key: Path | None,
     progress: Progress = SILENT,
 ) -> Summary:
-    """Measure the model on the test split, on the device, then steal it there."""
+    """Measure the model on the test split, on the device, then steal it there.
+
+    Raises:
+        EdgecatError: whatever went wrong; the directory can be given again.
+    """
     dataset = load_dataset(settings, progress)
     place = RunDirectory(directory)
     journal = Journal(place, progress)
     campaign = Campaign(settings, journal, dataset, progress)
-    with place.locked(), open_device(device, key) as opened:
+    check_architecture(settings.thief, dataset)
+    with place.locked(), open_device(settings.device, key) as opened:
         journal.add(describe_context(settings, journal.run_id))
         journal.add(describe_device(opened.info, journal.run_id))
         with deploy(opened, artifact, threads=settings.threads, progress=progress) as deployed:

@@ -12,7 +12,7 @@ from attack.budget import BudgetedOracle
 from attack.ledger import AttackIdentity, Ledger
 from attack.oracle import Oracle
 from foundation.answers import Answers
-from foundation.errors import BudgetError, UsageError
+from foundation.errors import BudgetError, DataError, UsageError
 from victim.loaders.pool import read_folder, read_npz
 
 
@@ -46,10 +46,35 @@ class Asked:
 
 
 def read_images(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Images from a folder of pictures (made to fit) or the image arrays of an `.npz` (as they are)."""
+    """Images from a folder of pictures (made to fit) or the image arrays of an `.npz` (as they are).
+
+    Raises:
+        UsageError: nothing is there.
+        DataError: no image, a bad one, or images of another shape than the model takes.
+    """
     if not path.exists():
         raise UsageError(f"no images at {path}", hint="give a folder of pictures or an .npz")
-    return read_folder(path, shape) if path.is_dir() else read_npz(path)
+    images = read_folder(path, shape) if path.is_dir() else read_npz(path)
+    if not len(images):
+        raise DataError(f"{path} holds no image")
+    if images.shape[1:] != shape:
+        raise DataError(
+            f"{path} holds images {images.shape[1:]} (height, width, channels), the model takes {shape}",
+            hint="bring the images to the model's size and channels first",
+        )
+    return images
+
+
+def check_budget(ledger: Path | None, budget: int | None) -> None:
+    """Whether the budget can be kept; told before a device is touched.
+
+    Raises:
+        UsageError: a budget without a ledger, or a budget below 1.
+    """
+    if budget is not None and ledger is None:
+        raise UsageError("--budget counts in a ledger", hint="add --ledger FILE")
+    if budget is not None and budget < 1:
+        raise UsageError(f"a query budget of {budget} buys nothing", hint="give a budget of 1 or more")
 
 
 def ask(oracle: Oracle, images: NDArray[np.uint8], ledger: Path | None, budget: int | None) -> Asked:
@@ -64,9 +89,8 @@ def ask(oracle: Oracle, images: NDArray[np.uint8], ledger: Path | None, budget: 
     Raises:
         UsageError: a budget without a ledger, or a budget below 1.
     """
+    check_budget(ledger, budget)
     if ledger is None:
-        if budget is not None:
-            raise UsageError("--budget counts in a ledger", hint="add --ledger FILE")
         return Asked(oracle.query(images), len(images), 0, None)
     with Ledger(ledger) as opened:
         identity = AttackIdentity(oracle.identity, oracle.policy, "query")

@@ -27,9 +27,9 @@ def spot_images(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.ui
     labels = rng.permutation(np.arange(count) % len(Spots))
     images = rng.normal(70, 20, (count, 32, 32))
     rows, columns = np.mgrid[:32, :32]
-    for image, label in zip(images, labels, strict=True):
+    for number, label in enumerate(labels):
         row, column = np.array(Spots[label]) + rng.uniform(-3, 3, 2)
-        image += 110 * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * rng.uniform(3, 5) ** 2))
+        images[number] += 110 * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * rng.uniform(3, 5) ** 2))
     return np.clip(images, 0, 255).astype(np.uint8), labels.astype(np.uint8)[:, None]
 
 

@@ -13,7 +13,20 @@ from .command_line import CommandLine, Ended
 
 pytestmark = pytest.mark.timeout(60)
 
-COMMANDS = "run devices doctor train export push query attack bench report data emulator".split()
+COMMANDS = [
+    "run",
+    "devices",
+    "doctor",
+    "train",
+    "export",
+    "push",
+    "query",
+    "attack",
+    "bench",
+    "report",
+    "data",
+    "emulator",
+]
 SUBCOMMANDS = [("data", "show"), ("emulator", "start"), ("emulator", "stop"), ("emulator", "list")]
 
 
