@@ -13,20 +13,8 @@ from .command_line import CommandLine, Ended
 
 pytestmark = pytest.mark.timeout(60)
 
-COMMANDS = [
-    "run",
-    "devices",
-    "doctor",
-    "train",
-    "export",
-    "push",
-    "query",
-    "attack",
-    "bench",
-    "report",
-    "data",
-    "emulator",
-]
+COMMANDS = ["run", "devices", "doctor", "train", "export", "push"]
+COMMANDS += ["query", "attack", "bench", "report", "data", "emulator"]
 SUBCOMMANDS = [("data", "show"), ("emulator", "start"), ("emulator", "stop"), ("emulator", "list")]
 
 
