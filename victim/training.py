@@ -65,7 +65,7 @@ class TrainingSettings:
             samples: about how many images to show in all; at least 8 and at most 60 epochs.
         """
         epochs = min(60, max(8, round(samples / max(count, 1))))
-        patience = max(3, epochs // 6)
+        patience = max(3, epochs // 4)
         if count < 1_000:
             return cls(epochs=epochs, batch=32, patience=patience)
         # Mixing pairs helps where there are few images; on 6,000 phantoms it cost the victim 10 of 96 points.

@@ -136,3 +136,10 @@ def emulator(edgecat: CommandLine) -> Iterator[Emulator]:
     told = edgecat("emulator", "start", "--name", "shared", "--json").document()
     yield Emulator(told["address"], Path(told["key"]), told["serial"])
     assert edgecat("emulator", "stop", "--name", "shared").code == 0
+
+
+@pytest.fixture(scope="session")
+def program(exported: Callable[[str, int], Any]) -> Path:
+    """A `.pte` with its manifest, of the small network that all tests share."""
+    path: Path = exported("executorch_fp32", 1).artifact.path
+    return path
