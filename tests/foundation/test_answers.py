@@ -58,6 +58,13 @@ def test_ties_go_to_the_lower_class(policy: str) -> None:
     assert labels.tolist() == [row[: labels.shape[1]] for row in best]
 
 
+def test_many_ties_among_many_classes_stay_in_class_order() -> None:
+    logits = np.random.default_rng(0).integers(0, 5, (20, 300)).astype(np.float32)
+    labels, _ = AnswerPolicy.parse("topk:300").apply(logits)
+    expected = [sorted(range(300), key=lambda k, row=row: (-row[k], k)) for row in logits.tolist()]
+    assert labels.tolist() == expected
+
+
 def test_ties_of_scores_go_to_the_lower_class() -> None:
     assert answers("scores", np.array([[0, 5, 5, 1]], np.float32)).top1().tolist() == [1]
 
