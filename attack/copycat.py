@@ -54,14 +54,18 @@ def train_copycat(
     chosen = settings or TrainingSettings.for_images(len(images), samples=TRAINING_SAMPLES)
     # The answers are as soft as the policy lets them be; smoothing them further would only blur.
     chosen = replace(chosen, label_smoothing=chosen.label_smoothing if answers.scores is None else 0.0)
+    targets = answers.targets()
+    if len(images) == 1:
+        # Of a small image one value is left in each channel, and batch normalisation needs two.
+        images, targets = np.repeat(images, 2, axis=0), np.repeat(targets, 2, axis=0)
     fitted = fit(
         network,
         images,
-        answers.targets(),
+        targets,
         chosen,
         generator,
         progress=progress,
-        description=f"copycat of {len(images)} answers",
+        description=f"copycat of {len(answers)} answers",
     )
     return Copycat(fitted.network, fitted.seconds)
 

@@ -11,7 +11,7 @@ from foundation.answers import AnswerPolicy, Answers
 
 
 class Oracle(Protocol):
-    """A victim that answers queries. `edge.deployment.DeployedModel` is one; so is `InProcessOracle`."""
+    """A victim that answers queries. `edge.deployment.DeployedModel` is one."""
 
     @property
     def identity(self) -> str:
