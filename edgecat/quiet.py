@@ -6,9 +6,9 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import BinaryIO
+from typing import TextIO
 
 from foundation.errors import UsageError
 
@@ -21,13 +21,14 @@ def log_output(log: Path) -> Iterator[None]:
         UsageError: the file cannot be written.
     """
     opened = _opened(log)
+    _flush()
     saved = [os.dup(1), os.dup(2)]
     try:
-        with opened as stream, warnings.catch_warnings():
+        # In a notebook Python's streams are not the process's: both go.
+        with opened as log_file, redirect_stdout(log_file), redirect_stderr(log_file), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _flush()
-            os.dup2(stream.fileno(), 1)
-            os.dup2(stream.fileno(), 2)
+            os.dup2(log_file.fileno(), 1)
+            os.dup2(log_file.fileno(), 2)
             yield
     finally:
         _flush()
@@ -36,10 +37,10 @@ def log_output(log: Path) -> Iterator[None]:
             os.close(original)
 
 
-def _opened(log: Path) -> BinaryIO:
+def _opened(log: Path) -> TextIO:
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        return log.open("ab")
+        return log.open("a", encoding="utf-8", errors="replace")
     except OSError as error:
         raise UsageError(f"cannot write {log}: {error.strerror}", hint="choose another --out") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,14 @@ def edgecat_here(
         monkeypatch.chdir(edgecat.directory)
         monkeypatch.setattr(sys, "argv", ["edgecat", *map(str, words)])
         capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
+        # pytest's own streams do not go through the file descriptors, a process's do.
+        with (
+            open(1, "w", closefd=False) as stdout,
+            open(2, "w", closefd=False) as stderr,
+            redirect_stdout(stdout),
+            redirect_stderr(stderr),
+            pytest.raises(SystemExit) as ended,
+        ):
             main()
         told = capfd.readouterr()
         return Ended(int(ended.value.code or 0), told.out, told.err)
@@ -111,7 +119,7 @@ class Walked:
 def walked(edgecat: CommandLine, data: Path) -> Walked:
     """`edgecat run --quick --json`, once. Tests that use it are marked `device` and `export`."""
     directory = edgecat.directory / "run"
-    options = "--quick --json --runtime tflite --precision int8 --pool pd:50 --budget 200 --seeds 2 --epochs 6"
+    options = "--quick --json --runtime tflite --precision int8 --pool pd:50 --budget 200 --seeds 2 --epochs 4"
     return Walked(directory, edgecat("run", "--data", data, "--out", directory, *options.split()))
 
 
