@@ -7,7 +7,7 @@ is not asked again, a thief whose record stands is not trained again.
 
 from __future__ import annotations
 
-from benchmarks.records import AccuracyOnDevice, ArtifactRecord, Latency, Victim
+from benchmarks.records import AccuracyOnDevice, ArtifactRecord, Attack, Latency, Victim
 from benchmarks.summary import Summary
 from edge.deployment import deploy
 from edge.devices.opening import OpenDevice, open_device
@@ -23,7 +23,7 @@ from edgecat.stages.device import describe_device, measure_accuracy, measure_lat
 from edgecat.stages.export import export_victim, gate
 from edgecat.stages.victim import check_architecture, load_victim, measure_victim, train_victim
 from export.recipes import Recipe, select_recipes
-from foundation.errors import ArtifactError
+from foundation.errors import ArtifactError, DataError
 from foundation.manifest import Artifact, load_artifact
 from foundation.progress import SILENT, Progress
 from victim.checkpoint import Checkpoint
@@ -109,6 +109,7 @@ class _Walk:
         for artifact, record in export_victim(
             checkpoint, dataset, missing, place.artifacts, self.journal.run_id, place.export_log, self.progress
         ):
+            self._refuse_another(record)
             self.journal.add(record)
             kept[record.name] = artifact
             self._tell_export(record)
@@ -117,6 +118,21 @@ class _Walk:
             if record.sha256 in shipped:
                 gate(record)
         return [kept[recipe.name] for recipe in self.recipes]
+
+    def _refuse_another(self, made: ArtifactRecord) -> None:
+        """Numbers on record stand under an artefact's name: they must not come to stand for another file."""
+        journal = self.journal
+        measured: list[AccuracyOnDevice | Latency | Attack] = [
+            *journal.of(AccuracyOnDevice),
+            *journal.of(Latency),
+            *journal.of(Attack),
+        ]
+        known = {record.sha256 for record in journal.of(ArtifactRecord) if record.name == made.name}
+        if made.sha256 not in known and any(record.artifact == made.name for record in measured):
+            raise DataError(
+                f"{made.name} was exported again and came out as another file than the one that was measured",
+                hint="numbers of two files do not mix: start a new run with another --out",
+            )
 
     def _kept(self, recipe: Recipe, checkpoint: Checkpoint) -> Artifact | None:
         """An artefact of an earlier walk that is still whole, still this victim's, and on record."""

@@ -107,7 +107,11 @@ def load_settings(path: Path) -> RunSettings:
         DataError: it is not there, not TOML, or not ours.
     """
     try:
-        return RunSettings.model_validate(tomllib.loads(path.read_text()))
+        document = tomllib.loads(path.read_text())
+        if "data" not in document:
+            # An emptied file would be valid, and mean a run that nobody asked for.
+            raise DataError(f"cannot read {path}: it names no data")
+        return RunSettings.model_validate(document)
     except FileNotFoundError:
         raise DataError(f"{path.parent} is no run directory: it has no {path.name}") from None
     except (OSError, ValueError, ValidationError) as error:

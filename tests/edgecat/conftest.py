@@ -94,10 +94,17 @@ def data(edgecat: CommandLine, arrays: dict[str, NDArray[np.uint8]]) -> Path:
 
 @dataclass(frozen=True)
 class Walked:
-    """A whole run: its directory, and what it printed."""
+    """A whole run.
+
+    Attributes:
+        directory: of the run.
+        ended: what it printed.
+        left: the names of what stood in the directory when it had ended.
+    """
 
     directory: Path
     ended: Ended
+    left: frozenset[str]
 
     @property
     def document(self) -> Any:
@@ -120,7 +127,8 @@ def walked(edgecat: CommandLine, data: Path) -> Walked:
     """`edgecat run --quick --json`, once. Tests that use it are marked `device` and `export`."""
     directory = edgecat.directory / "run"
     options = "--quick --json --runtime tflite --precision int8 --pool pd:50 --budget 200 --seeds 2 --epochs 4"
-    return Walked(directory, edgecat("run", "--data", data, "--out", directory, *options.split()))
+    ended = edgecat("run", "--data", data, "--out", directory, *options.split())
+    return Walked(directory, ended, frozenset(path.name for path in directory.iterdir()))
 
 
 @pytest.fixture(scope="session")

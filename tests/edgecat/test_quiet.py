@@ -37,9 +37,14 @@ def test_the_streams_come_back_after_an_error_and_the_log_grows(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "export.log"
-    with pytest.raises(KeyError), log_output(log):
-        print("first")
-        raise KeyError
+
+    def fail() -> None:
+        with log_output(log):
+            print("first")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     with log_output(log):
         print("second")
     os.write(1, b"seen\n")

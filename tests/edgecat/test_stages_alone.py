@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def test_an_attack_alone_leaves_ledger_records_and_report_and_pays_nothing_again
     assert all((tmp_path / name).is_file() for name in ("results.jsonl", "report.html", "report.md"))
     again = edgecat_here(*words).document()
     assert again["attacks"] == told["attacks"]
-    with sqlite3.connect(tmp_path / "ledger.sqlite") as ledger:
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as ledger:
         assert ledger.execute("SELECT count(*) FROM queries").fetchone() == (80,)
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.device, pytest.mark.export, pytest.mark.timeout(180, f
 
 def queries(ledger: Path) -> set[tuple[str, int, bytes]]:
     """Who asked about which image when, as the ledger has it."""
-    with sqlite3.connect(ledger) as opened:
+    with closing(sqlite3.connect(ledger)) as opened:
         rows = opened.execute("SELECT thief, position, image FROM queries JOIN attacks ON attack = id").fetchall()
     return {(thief, position, bytes(image)) for thief, position, image in rows}
 
@@ -78,7 +79,7 @@ def test_a_run_narrates_on_stderr_only(walked: Walked) -> None:
 
 
 def test_a_run_leaves_everything_in_one_directory(walked: Walked) -> None:
-    left = {path.name for path in walked.directory.iterdir() if not path.name.startswith(".")}
+    left = {name for name in walked.left if not name.startswith(".")}
     expected = {"run.toml", "victim", "artifacts", "ledger.sqlite", "results.jsonl", "report.html", "report.md"}
     assert expected <= left <= expected | {"plots"}
     assert walked.checkpoint.is_file()
