@@ -71,15 +71,15 @@ def test_a_torn_model_whose_manifest_agrees_is_refused_by_the_runtime(edgecat: C
 
 def test_a_pte_where_a_tflite_is_meant_is_told(edgecat: CommandLine, program: Path, tmp_path: Path) -> None:
     renamed = copied(program, tmp_path / "renamed.tflite")
-    told = edgecat("bench", renamed.path).refusal(4)
+    told = edgecat("push", renamed.path).refusal(4)
     assert "holds a .pte model where a .tflite is meant" in told
 
 
 def test_a_pte_whose_manifest_says_tflite_is_told(edgecat: CommandLine, program: Path, tmp_path: Path) -> None:
-    for suffix in ("pte", "tflite", "bin"):
+    for suffix in ("pte", "bin"):
         lying = copied(program, tmp_path / f"lying.{suffix}")
         lying.describe(runtime="tflite")
-        assert "holds a .pte model" in edgecat("bench", lying.path).refusal(4)
+        assert "holds a .pte model" in edgecat("push", lying.path).refusal(4)
 
 
 def test_a_model_without_a_manifest_or_with_a_foreign_one_is_told(
