@@ -236,7 +236,11 @@ class AttackLedger:
             ) from error
 
     def _insert(self, images: Sequence[bytes], answers: Answers, provenance: Sequence[str]) -> None:
-        first, stored = len(self), self._pack(answers)
+        stored = self._pack(answers)
+        # Not a count, which would walk over every row: the index knows its end.
+        (first,) = self._database.execute(
+            "SELECT coalesce(max(position) + 1, 0) FROM queries WHERE attack = ?", (self._number,)
+        ).fetchone()
         kinds = {name: self._provenance(name) for name in set(provenance)}
         self._database.executemany(
             "INSERT INTO queries VALUES (?, ?, ?, ?, ?, ?)",

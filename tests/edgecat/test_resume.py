@@ -100,11 +100,14 @@ def alive(process: int) -> bool:
 def kill_in_the_middle(edgecat: CommandLine, directory: Path, *words: str) -> set[int]:
     """Start `edgecat run`, end it by SIGKILL in the middle of an attack; gives the processes that it had started."""
     log = directory.with_suffix(".log")
+    # A killed host cannot remove its device's directory.
+    temporary = directory.with_suffix(".tmp")
+    temporary.mkdir(exist_ok=True)
     with log.open("a") as stream:
         host = subprocess.Popen(
             [sys.executable, "-m", "edgecat", "run", "--out", str(directory), *words],
             cwd=edgecat.directory,
-            env=edgecat.environment | ONE_THREAD,
+            env=edgecat.environment | ONE_THREAD | {"TMPDIR": str(temporary)},
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
@@ -368,7 +371,7 @@ def test_there_is_nothing_to_resume_below_runs(edgecat: CommandLine, tmp_path: P
     assert "no run to resume below runs/" in elsewhere("run", "--resume").refusal(2)
 
 
-@pytest.mark.parametrize("content", [b"data = [", b"\xff\xfe\x00", b'colour = "red"\n'], ids=repr)
+@pytest.mark.parametrize("content", [b"", b"data = [", b"\xff\xfe\x00", b'colour = "red"\n'], ids=repr)
 def test_settings_that_cannot_be_read_are_told(edgecat: CommandLine, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "run.toml").write_bytes(content)
     assert str(tmp_path / "run.toml") in edgecat("run", "--resume", "--out", tmp_path).refusal(4)
