@@ -141,7 +141,13 @@ def build(architecture: str, channels: int, classes: int, generator: torch.Gener
     # A factory draws from torch's one global source of chance: one network at a time, so that threads stay repeatable.
     with _BUILDING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator.initial_seed())
-        network = factory(channels, classes)
+        try:
+            network = factory(channels, classes)
+        except TypeError as error:
+            raise UsageError(
+                f"{architecture} cannot be made for {channels} channels and {classes} classes: {error}",
+                hint="a factory is called as factory(channels, classes)",
+            ) from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"{architecture} made a {type(network).__name__}, not a torch.nn.Module")
     return network

@@ -44,7 +44,7 @@ def write_report(
     """
     held = RecordSet(tuple(records))
     if not held.records:
-        raise DataError("there are no records to report", hint="edgecat run or edgecat bench makes some")
+        raise DataError("there are no records to report", hint="edgecat run or edgecat attack makes some")
     report = compose(held, contact_sheet)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("benchmarks.report", "templates"),
