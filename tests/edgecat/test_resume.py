@@ -35,6 +35,15 @@ BUDGETS = (300, 3000)
 THIEVES = 4
 OPTIONS = ["--size", "16", "--epochs", "3", "--runtime", "tflite", "--precision", "int8", "--quick", "--json"]
 OPTIONS += ["--pool", "npd", "--pool", "pd:50", "--budget", "300", "--budget", "3000", "--seeds", "2"]
+OPTIONS += ["--thief", "small_thief:make"]
+# A network of the user's own, so small that training is no part of the time these tests take.
+SMALL_THIEF = """
+from torch import nn
+
+
+def make(channels, classes):
+    return nn.Sequential(nn.Conv2d(channels, 8, 4, 4), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, classes))
+"""
 # Waiting on barriers between threads takes whole seconds a step where other work fills the cores.
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
@@ -152,17 +161,24 @@ class Broken:
 
 
 @pytest.fixture(scope="module")
-def unbroken(edgecat: CommandLine, data: Path) -> Path:
+def asked_for(edgecat: CommandLine, data: Path) -> list[str]:
+    """The options of both runs; their thief's module stands in the directory that they run in."""
+    (edgecat.directory / "small_thief.py").write_text(SMALL_THIEF)
+    return ["--data", str(data), *OPTIONS]
+
+
+@pytest.fixture(scope="module")
+def unbroken(edgecat: CommandLine, asked_for: list[str]) -> Path:
     directory = edgecat.directory / "unbroken"
-    ended = edgecat("run", "--data", data, "--out", directory, *OPTIONS, **ONE_THREAD)
+    ended = edgecat("run", "--out", directory, *asked_for, **ONE_THREAD)
     assert ended.code == 0, ended.stderr
     return directory
 
 
 @pytest.fixture(scope="module")
-def broken(edgecat: CommandLine, data: Path) -> Broken:
+def broken(edgecat: CommandLine, asked_for: list[str]) -> Broken:
     directory = edgecat.directory / "broken"
-    started = kill_in_the_middle(edgecat, directory, "--data", str(data), *OPTIONS)
+    started = kill_in_the_middle(edgecat, directory, *asked_for)
     deadline = time.monotonic() + 15
     while any(map(alive, started)) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -306,6 +322,7 @@ def test_numbers_on_record_never_come_to_stand_for_another_file(
     from edgecat import pipeline
     from edgecat.settings import load_settings
 
+    monkeypatch.syspath_prepend(unbroken.parent)
     place = RunDirectory(tmp_path / "run")
     shutil.copytree(unbroken, place.path)
     record = of(place.path, ArtifactRecord)[0]
