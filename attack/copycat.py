@@ -14,7 +14,8 @@ from foundation.answers import Answers
 from foundation.machine import cores
 from foundation.progress import SILENT, Progress
 from victim.models import build
-from victim.training import TrainingSettings, fit
+from victim.step import TrainingSettings
+from victim.training import fit
 
 # Images shown to a copycat in training, in all; few answers are shown at most 60 times, many at least 8.
 TRAINING_SAMPLES = 10_000

@@ -31,7 +31,7 @@ def measure(quick: bool) -> tuple[dict[str, JsonValue], list[Check]]:
     with tempfile.TemporaryDirectory(prefix="edgecat-benchmark-") as folder:
         environment = os.environ | {"EDGECAT_CACHE_DIR": f"{folder}/cache"}
         starts = [_seconds([*_COMMAND, "--help"], environment) for _ in range(_STARTS)]
-        rendering = _phantom_rate(environment)
+        rendering = _phantom_rates(environment)
         phantom, phantom_seconds = _walk([], Path(folder) / "phantom", environment, quick)
         radiographs = _radiographs()
         chest = None
@@ -39,14 +39,14 @@ def measure(quick: bool) -> tuple[dict[str, JsonValue], list[Check]]:
             chest, _ = _walk(["--data", str(radiographs)], Path(folder) / "chest", environment, quick)
     raw: dict[str, JsonValue] = {
         "help_seconds": list[JsonValue](starts),
-        "phantom_images_per_second": rendering,
+        "phantom_images_per_second": list[JsonValue](rendering),
         "phantom_run_seconds": phantom_seconds,
         "phantom": phantom,
         "chestxray64": chest,
     }
     checks = [
         at_most("edgecat --help, median of 7 starts", statistics.median(starts), 0.5, "s"),
-        at_least("phantom rendering", rendering, 1000, "images/s"),
+        at_least("phantom rendering, median of 5", statistics.median(rendering), 1000, "images/s"),
         # A quick run has other budgets; its wall clock is not the bound's.
         at_most("whole run on the phantom", None if quick else phantom_seconds, 240, "s"),
         *_phantom_checks(phantom),
@@ -98,16 +98,20 @@ def _walk(options: list[str], out: Path, environment: dict[str, str], quick: boo
     return summary, time.perf_counter() - start
 
 
-def _phantom_rate(environment: dict[str, str]) -> float:
-    """Images a second, everything but the interpreter's start included."""
-    program = (
-        "import time; start = time.perf_counter(); from victim.phantom import render; "
-        "render(4000, 'victim', 1); print(4000 / (time.perf_counter() - start))"
-    )
+def _phantom_rates(environment: dict[str, str]) -> list[float]:
+    """Images a second of five renderings of 2,000 different images in one process."""
+    program = """
+import time
+from victim.phantom import render
+for seed in range(5):
+    start = time.perf_counter()
+    render(2000, "victim", seed)
+    print(2000 / (time.perf_counter() - start))
+"""
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True, check=True
     )
-    return float(done.stdout)
+    return [float(line) for line in done.stdout.split()]
 
 
 def _seconds(command: list[str], environment: dict[str, str]) -> float:

@@ -19,7 +19,8 @@ from export.recipes import Recipe
 from foundation.errors import DataError
 from foundation.files import replacing, sha256_arrays, sha256_file
 from foundation.manifest import Artifact, ImageSpec, Manifest, TensorSpec, save_manifest
-from victim.training import as_input, predict
+from victim.step import as_input
+from victim.training import predict
 
 _PACKAGES = {
     "tflite": ("torch", "torchao", "litert-torch", "litert-converter", "ai-edge-litert"),

@@ -46,7 +46,8 @@ def source_of() -> Callable[[int], Source]:
         from torch import nn
 
         from export.exporting import Source
-        from victim.training import TrainingSettings, fit, one_hot
+        from victim.step import TrainingSettings
+        from victim.training import fit, one_hot
 
         torch.set_num_threads(1)
         generator = torch.Generator().manual_seed(0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from foundation.errors import DataError
 from foundation.progress import SILENT, Progress
-from victim.augmentation import augment, mix
+from victim.step import Step, TrainingSettings, as_input
 
 # Under a one-cycle schedule an epoch at a high rate is noisy and says little of the end. On 392 radiographs (113 to
 # validate on, three seeds) the weights of the best of all epochs gave 73-80 % on the test split, those of the best of
@@ -29,54 +29,6 @@ ANNEALED = 2 / 3
 
 # A step on 128 images of 64 x 64 x 1 is small.
 SMALL_STEP_BYTES = 128 * 64 * 64
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How a network is trained (AdamW under a one-cycle schedule, Smith & Topin 2018).
-
-    Attributes:
-        epochs: passes over the images, at most.
-        batch: images per step.
-        learning_rate: the schedule's peak.
-        weight_decay: of AdamW.
-        patience: epochs without a better validation loss before training stops, counted in the schedule's last
-            third; None trains on to the end.
-        augmented: shift, turn, scale and change contrast a little, anew in every epoch.
-        mixup: parameter of the Beta distribution that mixes pairs of images and their targets (Zhang et al. 2018,
-            "mixup", eq. 1); 0 turns it off.
-        label_smoothing: share of each target that is spread over all classes (Szegedy et al. 2016, section 7).
-        balanced: weigh classes by the inverse of their frequency.
-        bf16: None uses bf16 where the processor has it.
-    """
-
-    epochs: int = 12
-    batch: int = 128
-    learning_rate: float = 4e-3
-    weight_decay: float = 5e-3
-    patience: int | None = 5
-    augmented: bool = True
-    mixup: float = 0.4
-    label_smoothing: float = 0.1
-    balanced: bool = True
-    bf16: bool | None = None
-
-    @classmethod
-    def for_images(cls, count: int, *, samples: int = 30_000) -> TrainingSettings:
-        """Settings that fit the size of a data set: few images get many epochs and small batches.
-
-        Args:
-            count: how many images there are to train on.
-            samples: about how many images to show in all; at least 8 and at most 60 epochs.
-        """
-        epochs = min(60, max(8, round(samples / max(count, 1))))
-        patience = max(3, epochs // 4)
-        if count < 1_000:
-            return cls(epochs=epochs, batch=32, patience=patience)
-        # Mixing pairs helps where there are few images; on 6,000 phantoms it cost the victim 10 of 96 points.
-        if count < 4_000:
-            return cls(epochs=epochs, batch=64, patience=patience, mixup=0.0)
-        return cls(epochs=epochs, batch=128, learning_rate=8e-3, patience=patience, mixup=0.0)
 
 
 @dataclass(frozen=True)
@@ -106,38 +58,9 @@ def _threads_for(images: NDArray[np.uint8], batch: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def has_bf16() -> bool:
-    """Whether this processor computes bf16 natively."""
-    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(probe is not None and probe())
-
-
-def as_input(images: NDArray[np.uint8]) -> Tensor:
-    """uint8 [N, H, W, C] to float32 [N, C, H, W] in [0, 1], channels_last in memory."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).to(torch.float32) / 255.0
-
-
 def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
     """Labels [N] to rows [N, classes] that sum to 1."""
     return np.eye(classes, dtype=np.float32)[labels]
-
-
-def class_weights(targets: Tensor) -> Tensor:
-    """Inverse class frequency, mean 1 over the images; a class that never occurs gets weight 0.
-
-    Args:
-        targets: float32 [N, classes], rows sum to 1.
-
-    Raises:
-        DataError: there is no image.
-    """
-    mass = targets.sum(0)
-    if not float(mass.sum()) > 0:
-        raise DataError("nothing to train on: no images")
-    present = mass > 0
-    weights = torch.where(present, mass.sum() / (mass.clamp_min(1e-9) * present.sum()), torch.zeros_like(mass))
-    # A class seen a handful of times must not drown the rest.
-    return weights.clamp_max(10.0)
 
 
 def fit(
@@ -167,10 +90,10 @@ def fit(
     start = time.perf_counter()
     network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     steps = max(1, len(images) // settings.batch)
-    step = _Step(network, torch.from_numpy(targets), settings, settings.epochs * steps, generator)
+    step = Step(network, torch.from_numpy(targets), settings, settings.epochs * steps, generator)
     watch = _Watch(settings.patience)
     epoch = 0
-    with _threads_for(images, settings.batch), progress.task(description, settings.epochs) as advance:
+    with closing(step), _threads_for(images, settings.batch), progress.task(description, settings.epochs) as advance:
         for epoch in range(1, settings.epochs + 1):
             losses = [step(images[rows.numpy()], rows) for rows in _batches(len(images), steps, generator)]
             if not np.isfinite(losses).all():
@@ -182,38 +105,6 @@ def fit(
                 break
     network.eval()
     return Fitted(network, epoch, watch.loss, time.perf_counter() - start)
-
-
-class _Step:
-    """One step of the optimiser on one batch."""
-
-    def __init__(
-        self, network: nn.Module, targets: Tensor, settings: TrainingSettings, total: int, generator: torch.Generator
-    ) -> None:
-        self.network, self.targets, self.settings, self.generator = network, targets, settings, generator
-        self.weights = class_weights(targets) if settings.balanced else None
-        self.bf16 = has_bf16() if settings.bf16 is None else settings.bf16
-        rate = settings.learning_rate
-        self.optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=settings.weight_decay, fused=True)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, rate, total_steps=total, pct_start=0.2)
-
-    def __call__(self, images: NDArray[np.uint8], rows: Tensor) -> float:
-        """Learn from uint8 images [B, H, W, C], whose targets stand at `rows`; gives the loss."""
-        x, goal = as_input(images), self.targets[rows]
-        if self.settings.augmented:
-            x = augment(x, self.generator)
-        if self.settings.mixup > 0:
-            x, goal = mix(x, goal, self.settings.mixup, self.generator)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-            logits = self.network(x)
-        loss = functional.cross_entropy(
-            logits.float(), goal, weight=self.weights, label_smoothing=self.settings.label_smoothing
-        )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.schedule.step()
-        return loss.item()
 
 
 def _batches(count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, ...]:

@@ -17,10 +17,11 @@ from foundation.progress import SILENT, Progress
 from victim.checkpoint import Checkpoint, CheckpointHeader, load, save
 from victim.dataset import Dataset
 from victim.models import build, count_parameters
-from victim.training import TrainingSettings, fit, one_hot, predict
+from victim.step import TrainingSettings
+from victim.training import fit, one_hot, predict
 
-# Images shown to the default victim in training, in all: 8 epochs of the phantom.
-TRAINING_SAMPLES = 48_000
+# Images shown to the default victim in training, in all: 10 epochs of the phantom.
+TRAINING_SAMPLES = 60_000
 
 
 def check_architecture(architecture: str, dataset: Dataset) -> None:
@@ -59,6 +60,8 @@ def train_victim(
     classes = len(dataset.class_names)
     network = build(architecture, dataset.image_shape[2], classes, generator)
     settings = TrainingSettings.for_images(len(dataset.train), samples=TRAINING_SAMPLES)
+    # Nothing else wants the second core now. Smaller batches would be cut too small for batch statistics.
+    settings = replace(settings, workers=2 if settings.batch >= 128 else 1)
     if epochs is not None:
         settings = replace(settings, epochs=epochs)
     fitted = fit(

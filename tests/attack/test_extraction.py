@@ -21,7 +21,8 @@ from attack.pools import Pool
 from attack.strategies import find_strategy
 from foundation.answers import AnswerPolicy, Answers
 from foundation.errors import DataError, DeviceError, ExitCode, UsageError
-from victim.training import Fitted, TrainingSettings, predict
+from victim.step import TrainingSettings
+from victim.training import Fitted, predict
 
 pytestmark = pytest.mark.timeout(120)
 

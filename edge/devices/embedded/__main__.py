@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import select
+import shutil
 import signal
 import sys
 import threading
@@ -34,6 +35,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 takes any free one")
     parser.add_argument("--serial", default=None, help="what the device calls itself")
     parser.add_argument("--detached", action="store_true", help="do not end with the parent")
+    parser.add_argument("--remove", type=Path, default=None, help="temporary directory that goes when the device ends")
     parser.add_argument("--verbose", action="store_true", help="log every connection on standard error")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(message)s")
@@ -49,6 +51,9 @@ def main() -> int:
         threading.Thread(target=_watch_parent, args=(ended,), daemon=True).start()
     ended.wait()
     daemon.end()
+    if arguments.remove is not None:
+        # Whoever made it cannot do so after a kill -9, and a private key is in it.
+        shutil.rmtree(arguments.remove, ignore_errors=True)
     return 0
 
 

@@ -71,7 +71,8 @@ class EmbeddedDevice:
             place = root or directory / "root"
             key_path = key or make_key(directory / "adbkey").path
             log = directory / "device.log"
-            process = spawn(place, public_key(key_path, directory), log, port=port, stdin=subprocess.PIPE)
+            public = public_key(key_path, directory)
+            process = spawn(place, public, log, port=port, remove=directory, stdin=subprocess.PIPE)
             try:
                 started = wait_for_start(process, log, timeout)
             except BaseException:
@@ -124,6 +125,7 @@ def spawn(
     port: int = 0,
     serial: str | None = None,
     detached: bool = False,
+    remove: Path | None = None,
     stdin: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
     """Start the device's process, in a session of its own so that a Ctrl-C for us is none for it.
@@ -135,12 +137,14 @@ def spawn(
         port: on 127.0.0.1; 0 takes any free one.
         serial: what it calls itself; None makes a name up.
         detached: whether it lives on without us.
+        remove: a directory that the device removes when it ends, also if we were killed before we could.
         stdin: `subprocess.PIPE` unless detached.
     """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = serial or f"embedded-{secrets.token_hex(6)}"
     command = [sys.executable, "-m", "edge.devices.embedded", "--root", str(root), "--key", str(public)]
     command += ["--port", str(port), "--serial", name] + (["--detached"] if detached else [])
+    command += ["--remove", str(remove)] if remove is not None else []
     path = os.pathsep.join(filter(None, [str(_SOURCE), os.environ.get("PYTHONPATH")]))
     with log.open("wb") as stderr:
         return subprocess.Popen(
