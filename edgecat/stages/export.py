@@ -9,8 +9,8 @@ from pathlib import Path
 from benchmarks.records import ArtifactRecord, Parity
 from edgecat.quiet import log_output
 from edgecat.stages.data import parity_images
+from export.parity import demand
 from export.recipes import Recipe
-from foundation.errors import CheckFailed
 from foundation.manifest import Artifact
 from foundation.progress import SILENT, Progress
 from victim.checkpoint import Checkpoint
@@ -78,10 +78,4 @@ def gate(record: ArtifactRecord) -> None:
     Raises:
         CheckFailed: a bound of the recipe does not hold.
     """
-    parity = record.parity
-    if not parity.ok:
-        raise CheckFailed(
-            f"{record.name} fails the parity gate on {parity.images} images: agreement {parity.agreement:.4f} (at "
-            f"least {parity.min_agreement}), rms of the logits {parity.rms:.3g} (at most {parity.max_rms:.3g})",
-            hint="this file does not answer as its network does: do not ship it",
-        )
+    demand(record.parity, record.name)
