@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,8 @@ def second_hospital(
     if settings.data != "phantom":
         return None
 
+    # Every thief of a run draws from the same images: read from the cache once, not once a thief.
+    @cache
     def images() -> NDArray[np.uint8]:
         from victim.phantom import proxy_images
 
