@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
 from edgecat.settings import RunSettings
+from foundation.cache import cache_directory
 from foundation.progress import SILENT, Progress
 from victim.dataset import Dataset
 from victim.loaders import load
@@ -21,12 +20,6 @@ COMPARED_IMAGES = 1000
 
 # Images of the parity gate. The exported graph takes them one by one, some 10 ms each.
 PARITY_IMAGES = 512
-
-
-def cache_directory() -> Path:
-    """Where generated images are kept between runs; EDGECAT_CACHE_DIR moves it."""
-    chosen = os.environ.get("EDGECAT_CACHE_DIR")
-    return Path(chosen) if chosen else user_cache_path("edgecat")
 
 
 def load_dataset(settings: RunSettings, progress: Progress = SILENT) -> Dataset:
