@@ -59,7 +59,7 @@ def runtime_logits(artifact: Artifact, images: NDArray[np.uint8], threads: int =
     """
     manifest = artifact.manifest
     shape = manifest.image.shape
-    engine = load_engine(manifest.runtime, artifact.path, threads)
+    engine = load_engine(manifest.runtime, artifact.path.read_bytes(), threads)
     return Classifier(engine, shape, manifest.image.mean, manifest.image.std, manifest.input.layout).logits(images)
 
 

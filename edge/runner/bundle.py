@@ -14,7 +14,14 @@ _MODULES = {
     "edge.runner": ("__init__.py", "wire.py", "messages.py", "preprocessing.py", "serve.py"),
     "edge.runner.engines": ("__init__.py", "tflite.py", "executorch.py"),
 }
-_MAIN = "import sys\nfrom edge.runner.serve import main\nsys.exit(main())\n"
+# Packages of --packages=DIR go behind the bundle and before the device's own, while numpy is not yet imported.
+_MAIN = """\
+import sys
+option = "--packages="
+sys.path[1:1] = [word[len(option):] for word in sys.argv[1:] if word.startswith(option)]
+from edge.runner.serve import main
+sys.exit(main())
+"""
 
 
 @cache

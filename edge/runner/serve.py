@@ -1,7 +1,7 @@
 """The Python runner: one process on the device, one model, spoken to over its own stdin and stdout.
 
-Started as `python3 runner.pyz --runtime … --model … --sha256 …`. It hashes the model file before it loads it and never
-runs another; it ends when its stdin ends, so nothing stays behind when the cable is pulled. Standard library and numpy
+Started as `python3 runner.pyz --runtime … --model … --sha256 …`. It hashes the model before it loads it and never runs
+another; it ends when its stdin ends, so nothing stays behind when the cable is pulled. Standard library and numpy
 only, beside the runtime itself.
 """
 
@@ -76,6 +76,8 @@ def parse_arguments(arguments: list[str]) -> Settings:
     parser.add_argument("--mean", required=True, help="one per channel, comma-separated")
     parser.add_argument("--std", required=True)
     parser.add_argument("--layout", choices=("nhwc", "nchw"), required=True)
+    # The bundle has looked at it already: it decides which numpy is imported.
+    parser.add_argument("--packages", type=Path, help="directory of packages that go before the device's own")
     found = parser.parse_args(arguments)
     try:
         height, width, channels = (int(n) for n in found.image.split(","))
@@ -84,6 +86,8 @@ def parse_arguments(arguments: list[str]) -> Settings:
         raise UsageError(f"--image, --mean or --std cannot be read: {error}") from error
     if not len(mean) == len(std) == channels or min(height, width, *std) <= 0:
         raise UsageError(f"image {found.image}, mean {found.mean} and std {found.std} do not fit each other")
+    if found.packages is not None and not found.packages.is_dir():
+        raise UsageError(f"no directory of packages at {found.packages}")
     policy = AnswerPolicy.parse(found.policy)
     return Settings(
         found.runtime,
@@ -102,11 +106,13 @@ class Runner:
     """A loaded model that answers frames."""
 
     def __init__(self, settings: Settings) -> None:
-        digest = hashlib.sha256(settings.model.read_bytes()).hexdigest()
+        # Read once: a file that is replaced after it was hashed is not the one that runs.
+        model = settings.model.read_bytes()
+        digest = hashlib.sha256(model).hexdigest()
         if digest != settings.sha256:
             raise WrongModelError(f"{settings.model} has sha256 {digest}, asked for {settings.sha256}")
         start = time.perf_counter_ns()
-        engine = load_engine(settings.runtime, settings.model, settings.threads)
+        engine = load_engine(settings.runtime, model, settings.threads)
         self.load_ns = time.perf_counter_ns() - start
         self.classifier = Classifier(engine, settings.image_shape, settings.mean, settings.std, settings.layout)
         self.settings, self.engine = settings, engine

@@ -39,7 +39,7 @@ def images() -> NDArray[np.uint8]:
 
 def classifier(artifact: Artifact) -> Classifier:
     manifest = artifact.manifest
-    engine = load_engine(manifest.runtime, artifact.path, 1)
+    engine = load_engine(manifest.runtime, artifact.path.read_bytes(), 1)
     return Classifier(engine, manifest.image.shape, manifest.image.mean, manifest.image.std, manifest.input.layout)
 
 
@@ -75,7 +75,7 @@ def test_the_manifest_describes_the_file(made: Exported, source_of: Callable[[in
 
 def test_the_manifest_s_input_is_the_engine_s(made: Exported) -> None:
     manifest = made.artifact.manifest
-    found = load_engine(manifest.runtime, made.artifact.path, 1)
+    found = load_engine(manifest.runtime, made.artifact.path.read_bytes(), 1)
     assert found.input.shape == manifest.input.shape
     assert found.input.dtype == np.dtype(manifest.input.dtype)
     assert found.classes == manifest.output.shape[-1] == 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from edge.runner.preprocessing import input_table
 from foundation.errors import ArtifactError, UsageError
 
-RUNTIMES = ("tflite", "executorch")
+RUNTIMES = ("tflite", "tflite-legacy", "executorch")
 
 
 @dataclass(frozen=True)
@@ -47,30 +46,30 @@ class Engine(Protocol):
         """
 
 
-def load_engine(runtime: str, model: Path, threads: int) -> Engine:
-    """Load a model file.
+def load_engine(runtime: str, model: bytes, threads: int) -> Engine:
+    """Load a model.
 
     Args:
-        runtime: `tflite` or `executorch`.
-        model: the file.
+        runtime: one of `RUNTIMES`; `tflite-legacy` is the older `tflite-runtime`.
+        model: the file's content: what was hashed is what is loaded.
         threads: threads of the runtime.
 
     Raises:
         ArtifactError: the runtime refuses the file.
         UsageError: no such runtime, or it is not installed on the device.
     """
+    if runtime not in RUNTIMES:
+        raise UsageError(f"unknown runtime {runtime!r}", hint=f"use {' or '.join(RUNTIMES)}")
     try:
-        if runtime == "tflite":
-            from edge.runner.engines.tflite import TfliteEngine
-
-            return TfliteEngine(model, threads)
         if runtime == "executorch":
             from edge.runner.engines.executorch import ExecutorchEngine
 
             return ExecutorchEngine(model, threads)
+        from edge.runner.engines import tflite
+
+        return (tflite.litert if runtime == "tflite" else tflite.tflite_runtime)(model, threads)
     except ImportError as error:
         raise UsageError(f"the device's Python has no {runtime} runtime: {error}") from error
-    raise UsageError(f"unknown runtime {runtime!r}", hint=f"use {' or '.join(RUNTIMES)}")
 
 
 class Classifier:

@@ -7,7 +7,6 @@ a device (4.5 s to import, where this takes 2). ExecuTorch is pinned exactly, so
 from __future__ import annotations
 
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch  # The extension needs torch's libraries loaded before it.
@@ -21,10 +20,10 @@ from foundation.errors import ArtifactError
 class ExecutorchEngine:
     """A `.pte` program whose `forward` takes one float32 [1, C, H, W] and gives [1, classes]; see `Engine`."""
 
-    def __init__(self, model: Path, threads: int) -> None:
+    def __init__(self, model: bytes, threads: int) -> None:
         bindings._unsafe_reset_threadpool(threads)
         # The program points into this buffer for as long as it lives.
-        self._buffer = model.read_bytes()
+        self._buffer = model
         try:
             self._program = bindings._load_program_from_buffer(
                 self._buffer,
