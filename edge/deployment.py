@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge.adb.shell import ShellSession
 from edge.devices.opening import OpenDevice
+from edge.runner import legacy
 from edge.runner.bundle import runner_bundle
 from edge.runner.messages import (
     BenchmarkRequest,
@@ -27,7 +28,7 @@ from edge.runner.messages import (
 )
 from edge.runner.wire import MAX_PAYLOAD, Fault, Frame, Kind, encode, read_frame
 from foundation.answers import AnswerPolicy, Answers, concatenate
-from foundation.errors import ArtifactError, DataError, DeviceError, EdgecatError, ProtocolError
+from foundation.errors import ArtifactError, DataError, DeviceError, EdgecatError, ProtocolError, UsageError
 from foundation.files import sha256_bytes
 from foundation.manifest import Artifact, Manifest
 from foundation.progress import SILENT, Progress
@@ -209,7 +210,14 @@ def _as_error(code: int, words: str, spec: str) -> EdgecatError:
     return ProtocolError(f"the runner reports: {words}", device=spec)
 
 
-def start(device: OpenDevice, remote: str, manifest: Manifest, policy: AnswerPolicy, threads: int = 1) -> DeployedModel:
+def start(
+    device: OpenDevice,
+    remote: str,
+    manifest: Manifest,
+    policy: AnswerPolicy,
+    threads: int = 1,
+    runtime: str | None = None,
+) -> DeployedModel:
     """Start the runner on a model that is on the device already.
 
     Args:
@@ -218,16 +226,19 @@ def start(device: OpenDevice, remote: str, manifest: Manifest, policy: AnswerPol
         manifest: what it must be; the runner refuses any other file.
         policy: what answers may carry.
         threads: threads of the runtime.
+        runtime: what answers: None for the manifest's own, or `tflite-legacy` for a `.tflite` file.
 
     Raises:
         ArtifactError: the file there is another, or the runtime refuses it.
         DeviceError: the runner cannot be started.
+        UsageError: the runtime does not run such files, or not on this device, or is not set up.
     """
     policy.width(len(manifest.class_names))
+    options = _runtime_options(device, manifest, runtime)
     runner = push_runner(device)
     image = manifest.image
     arguments = {
-        "runtime": manifest.runtime,
+        **options,
         "model": remote,
         "sha256": manifest.sha256,
         "policy": str(policy),
@@ -252,13 +263,29 @@ def start(device: OpenDevice, remote: str, manifest: Manifest, policy: AnswerPol
         raise
 
 
+def _runtime_options(device: OpenDevice, manifest: Manifest, runtime: str | None) -> dict[str, str]:
+    """The runner's options that say what answers."""
+    if runtime in (None, manifest.runtime):
+        return {"runtime": manifest.runtime}
+    if runtime != legacy.RUNTIME or manifest.runtime != "tflite":
+        raise UsageError(f"{runtime} does not run {manifest.name}", hint=f"its runtime is {manifest.runtime}")
+    if device.info.kind != "embedded":
+        raise UsageError(
+            f"{runtime} answers only where this machine's Python and files are, {device.info.spec} has its own",
+            hint="--device embedded",
+        )
+    return {"runtime": legacy.RUNTIME, "packages": str(legacy.packages())}
+
+
 def deploy(
     device: OpenDevice,
     artifact: Artifact,
     policy: AnswerPolicy | None = None,
     threads: int = 1,
     progress: Progress = SILENT,
+    runtime: str | None = None,
 ) -> DeployedModel:
     """Push a model and start it; see `push_artifact` and `start`."""
+    _runtime_options(device, artifact.manifest, runtime)
     remote = push_artifact(device, artifact, progress)
-    return start(device, remote, artifact.manifest, policy or AnswerPolicy("label"), threads)
+    return start(device, remote, artifact.manifest, policy or AnswerPolicy("label"), threads, runtime)
