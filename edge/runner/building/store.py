@@ -1,0 +1,99 @@
+"""Folders that are whole or absent, and programs that fetch."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from foundation.errors import ArtifactError, UsageError
+from foundation.progress import SILENT, Progress
+
+_FETCH_SECONDS = 1800
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """A new folder in `parent`, which is made if need be; removed in the end, whatever is in it.
+
+    Raises:
+        UsageError: the place cannot be written.
+    """
+    folder = parent / f".{os.getpid()}.{secrets.token_hex(4)}.partial"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {parent}: {error.strerror}", hint="set EDGECAT_CACHE_DIR to a place that can be written"
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `folder`; on success it takes its place, on any error it is removed."""
+    with temporary_folder(folder.parent) as temporary:
+        content = temporary / "content"
+        content.mkdir()
+        yield content
+        if folder.exists():
+            # A folder is no file: it must make way first. What reads it meanwhile keeps the old files open.
+            folder.replace(temporary / "old")
+        content.replace(folder)
+
+
+@contextmanager
+def locked(path: Path, progress: Progress = SILENT) -> Iterator[None]:
+    """Hold a lock among processes; waits for whoever has it. The system frees it when its holder dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with progress.task("another edgecat builds this; waiting for it"):
+                fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def fetch(command: Sequence[str], what: str, folder: Path | None = None) -> str:
+    """Run a package client (pip, npm) in `folder`; what it printed.
+
+    Raises:
+        ArtifactError: it is not installed, failed or did not come to an end.
+    """
+    client = "pip" if "pip" in command[:3] else Path(command[0]).name
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_FETCH_SECONDS,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise ArtifactError(f"cannot fetch {what}: {client} is not installed", hint=f"install {client}") from error
+    except subprocess.TimeoutExpired as error:
+        raise ArtifactError(f"cannot fetch {what}: {client} took over {_FETCH_SECONDS} s") from error
+    if done.returncode:
+        raise ArtifactError(
+            f"cannot fetch {what}: {client} says: {_reason(done.stderr)}",
+            hint=f"is there a network, and does {client} know a registry? {client}'s own configuration is used",
+        )
+    return done.stdout
+
+
+def _reason(stderr: str) -> str:
+    """The line that says most: the first error; where none is marked as one, the last line."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    marked = [line for line in lines if "err" in line[:10].lower()]
+    return (marked or lines[-1:] or ["nothing"])[0]
