@@ -1,4 +1,4 @@
-"""A direct connection to a device's adb over TCP, without an adb server."""
+"""A direct connection to a device's adb, over TCP or whatever else carries bytes, without an adb server."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from edge.adb.messages import (
     parse_banner,
 )
 from edge.adb.multiplex import WINDOW, Multiplexer, MuxStream
+from edge.adb.transport import SocketTransport, Transport, dial
 from foundation.errors import AuthError, DeviceError, ProtocolError
 
 HOST_FEATURES = ("shell_v2", "cmd", "stat_v2", "ls_v2", "fixed_push_mkdir", "sendrecv_v2", "delayed_ack")
@@ -35,15 +36,15 @@ _log = logging.getLogger(__name__)
 
 
 class DirectConnection:
-    """Speaks adb with the device at `host:port`; satisfies `edge.adb.stream.Connection`.
+    """Speaks adb with the device at the other end of a transport; satisfies `edge.adb.stream.Connection`.
 
-    Streams may be opened and used from any number of threads. One thread of its own reads the socket.
+    Streams may be opened and used from any number of threads. A thread of its own reads the socket, or the thread that
+    waits for an answer; see `edge.adb.pump`.
 
     Args:
-        host: the device's name or address.
-        port: the port its adb listens on.
+        transport: leads to the device; its `peer` becomes the serial. It is released with the connection.
         key: proves who we are; None takes `default_key()` when the device asks.
-        timeout: seconds to wait for the connection, the handshake and the answer to `open`.
+        timeout: seconds to wait for the handshake and the answer to `open`.
         confirm_timeout: seconds to wait for a confirmation on the device's screen, after our public key was sent.
         notify: told when somebody has to confirm on the device's screen.
 
@@ -54,21 +55,20 @@ class DirectConnection:
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        transport: Transport,
         key: HostKey | None = None,
         timeout: float = 10.0,
         *,
         confirm_timeout: float = 30.0,
         notify: Callable[[str], None] = _log.warning,
     ) -> None:
-        self.serial = f"{host}:{port}"
+        self.serial = transport.peer
         self._key = key
         self._timeout = timeout
         self._confirm_timeout = confirm_timeout
         self._notify = notify
         self._closed = False
-        self._link = MessageLink(_connect(host, port, timeout), self.serial)
+        self._link = MessageLink(transport)
         try:
             answer = self._handshake()
             self._link.agree(answer.arg0, answer.arg1)
@@ -79,9 +79,19 @@ class DirectConnection:
         offered = frozenset(filter(None, self.banner.get("features", "").split(",")))
         self.features = offered & frozenset(HOST_FEATURES)
         self._link.set_timeout(None)
-        self._mux = Multiplexer(self._link, delayed_ack="delayed_ack" in self.features)
-        self._reader = threading.Thread(target=self._read, name=f"adb {self.serial}", daemon=True)
+        self._mux = Multiplexer(self._link, delayed_ack="delayed_ack" in self.features, spin=True)
+        self._reader = threading.Thread(target=self._mux.pump.run, name=f"adb {self.serial}", daemon=True)
         self._reader.start()
+
+    @classmethod
+    def tcp(cls, host: str, port: int, key: HostKey | None = None) -> DirectConnection:
+        """Connect to the adb that listens at `host:port`."""
+        return cls(dial(host, port), key)
+
+    @classmethod
+    def over(cls, connected: socket.socket, name: str, key: HostKey | None = None) -> DirectConnection:
+        """Take a socket that is connected to a device's adb already."""
+        return cls(SocketTransport(connected, name), key)
 
     @property
     def alive(self) -> bool:
@@ -118,16 +128,6 @@ class DirectConnection:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _read(self) -> None:
-        try:
-            while True:
-                self._mux.dispatch(self._link.receive())
-        except DeviceError as error:
-            failure = DeviceError("the connection was closed", device=self.serial) if self._closed else error
-            self._mux.fail(failure)
-        finally:
-            self._link.release()
 
     def _handshake(self) -> Message:
         """Say who we are until the device says CNXN."""
@@ -184,13 +184,3 @@ class DirectConnection:
             device=self.serial,
             hint="confirm the question on its screen, or name the key it knows",
         )
-
-
-def _connect(host: str, port: int, timeout: float) -> socket.socket:
-    try:
-        return socket.create_connection((host, port), timeout)
-    except OSError as error:
-        raise DeviceError(
-            f"cannot connect to {host}:{port}: {error.strerror or error}",
-            hint="is the device on and listening? (adb tcpip 5555, or edgecat emulator start embedded)",
-        ) from error

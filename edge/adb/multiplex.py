@@ -2,19 +2,20 @@
 
 Flow control: a side may have one unacknowledged WRTE in flight; where both sides offer `delayed_ack`, as many bytes as
 the receiver has granted. An acknowledgement goes out only when the reader has taken the bytes, so a slow reader slows
-its writer and nothing piles up. The thread that dispatches does not send (but to close a stream that opened too late):
-two full sockets cannot lock each other up.
+its writer and nothing piles up. Nobody sends while he reads the link (but to close a stream that opened too late): two
+full sockets cannot lock each other up.
 """
 
 from __future__ import annotations
 
 import struct
 import threading
-import time
 from collections import deque
+from collections.abc import Callable
 
 from edge.adb.link import MessageLink
 from edge.adb.messages import CLSE, MAX_PAYLOAD, OKAY, WRTE, Buffer, Message
+from edge.adb.pump import Pump
 from edge.adb.stream import ExactReader
 from foundation.errors import DeviceError, ProtocolError
 
@@ -26,6 +27,7 @@ class MuxStream:
     """One stream of a `Multiplexer`; satisfies `edge.adb.stream.Stream`."""
 
     def __init__(self, mux: Multiplexer, local_id: int, service: str) -> None:
+        self.patience: float | None = None
         self.local_id = local_id
         self.remote_id = 0
         self.service = service
@@ -61,9 +63,8 @@ class MuxStream:
             rest = rest[len(part) :]
 
     def _take_credit(self, size: int) -> None:
+        self._await(lambda: self._credit > 0 or self.ended, None)
         with self._changed:
-            while self._credit <= 0 and not self.ended:
-                self._changed.wait()
             if self.ended:
                 raise self._failure or DeviceError(f"{self._mux.link.peer} ended the stream {self.service!r}")
             self._credit -= size if self._mux.delayed_ack else 1
@@ -84,9 +85,10 @@ class MuxStream:
     def _next_chunk(self) -> bytes:
         data = b""
         while not data:
+            if not self._await(lambda: bool(self._queue) or self.ended, self.patience):
+                peer = self._mux.link.peer
+                raise DeviceError(f"nothing came on {self.service!r} for {self.patience:g} s", device=peer)
             with self._changed:
-                while not self._queue and not self.ended:
-                    self._changed.wait()
                 if self._closed or not self._queue:
                     if self._failure is not None and not self._closed:
                         raise self._failure
@@ -96,6 +98,17 @@ class MuxStream:
             if acknowledgement is not None:
                 self._acknowledge(acknowledgement)
         return data
+
+    def _await(self, done: Callable[[], bool], seconds: float | None) -> bool:
+        """Wait until `done()`, by reading the link here or while others do; False where `seconds` have passed."""
+
+        def sleep() -> None:
+            with self._changed:
+                self._changed.wait_for(done, seconds)
+
+        if not done() and not self._mux.pump.read_here(done):
+            self._mux.pump.wait_elsewhere(sleep)
+        return done()
 
     def _taken(self, size: int) -> bytes | None:
         """Count bytes as read; the payload of the OKAY that is due now, None if none is."""
@@ -144,13 +157,9 @@ class MuxStream:
             DeviceError: the connection broke.
             TimeoutError: no answer came.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        if not self._await(lambda: bool(self.remote_id) or self.ended, timeout):
+            raise TimeoutError
         with self._changed:
-            while not self.remote_id and not self.ended:
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    raise TimeoutError
-                self._changed.wait(left)
             if self._failure is not None:
                 raise self._failure
             return self.remote_id != 0
@@ -193,11 +202,24 @@ class Multiplexer:
     Attributes:
         link: what the messages travel on.
         delayed_ack: whether both sides acknowledge by bytes.
+        pump: reads the link; its `run` wants a thread.
+
+    Args:
+        handle: takes each message and calls `dispatch` for those of streams; None where there are no others.
+        spin: see `Pump`.
     """
 
-    def __init__(self, link: MessageLink, *, delayed_ack: bool) -> None:
+    def __init__(
+        self,
+        link: MessageLink,
+        *,
+        delayed_ack: bool,
+        handle: Callable[[Message], None] | None = None,
+        spin: bool = False,
+    ) -> None:
         self.link = link
         self.delayed_ack = delayed_ack
+        self.pump = Pump(link, handle or self.dispatch, self.fail, spin=spin)
         self._streams: dict[int, MuxStream] = {}
         self._lock = threading.Lock()
         self._unanswered: set[int] = set()

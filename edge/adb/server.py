@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from edge.adb.connection import HOST_FEATURES
 from edge.adb.messages import MAX_PAYLOAD, Buffer
@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from adbutils import AdbConnection  # type: ignore[import-untyped]
 
 _DEFAULT_PORT = 5037
+_HINTS = {
+    "unauthorized": "unlock the phone and confirm the question about USB debugging",
+    "authorizing": "unlock the phone and confirm the question about USB debugging",
+    "offline": "unplug and plug it in again, or run adb reconnect; over Wi-Fi: edgecat devices connect HOST:PORT",
+    "connecting": "wait a moment",
+    "no permissions": "add udev rules for the phone (Debian: android-sdk-platform-tools-common), plug it in again",
+    "recovery": "start the phone normally",
+    "rescue": "start the phone normally",
+    "bootloader": "start the phone normally",
+    "sideload": "start the phone normally",
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,13 @@ class ServerDevice:
 
     serial: str
     state: str
+
+
+def state_hint(state: str) -> str:
+    """What to do about a device in a state other than `device`."""
+    # The server explains "no permissions" behind it.
+    word = next((known for known in _HINTS if state.startswith(known)), "")
+    return _HINTS.get(word, "unplug and plug it in again, or see adb devices")
 
 
 def server_address() -> tuple[str, int]:
@@ -61,7 +79,7 @@ def list_server_devices() -> list[ServerDevice]:
     """
     if not server_runs():
         return []
-    lines = _ask("host:devices").splitlines()
+    lines = ask_server("host:devices").splitlines()
     return [ServerDevice(*line.split("\t", 1)) for line in lines if "\t" in line]
 
 
@@ -69,6 +87,7 @@ class ServerStream:
     """A stream through the adb server: a plain socket; satisfies `edge.adb.stream.Stream`."""
 
     def __init__(self, connected: socket.socket, service: str, serial: str) -> None:
+        self.patience: float | None = None
         self._socket = connected
         self._service = service
         self._serial = serial
@@ -99,7 +118,11 @@ class ServerStream:
 
     def _next_chunk(self) -> bytes:
         try:
+            self._socket.settimeout(self.patience)
             return self._socket.recv(MAX_PAYLOAD)
+        except TimeoutError as error:
+            words = f"nothing came on {self._service!r} for {self.patience:g} s"
+            raise DeviceError(words, device=self._serial) from error
         except OSError as error:
             if self._closed:
                 return b""
@@ -134,7 +157,7 @@ class ServerConnection:
         state = self._state()
         if state != "device":
             raise _unusable(serial, state)
-        offered = _ask(f"host-serial:{serial}:features", timeout, serial)
+        offered = ask_server(f"host-serial:{serial}:features", timeout, serial)
         self.features = frozenset(offered.strip().split(",")) & frozenset(HOST_FEATURES)
 
     @property
@@ -175,33 +198,68 @@ class ServerConnection:
         self.close()
 
     def _state(self) -> str:
-        return _ask(f"host-serial:{self.serial}:get-state", self._timeout, self.serial).strip()
+        return ask_server(f"host-serial:{self.serial}:get-state", self._timeout, self.serial).strip()
 
 
-def _ask(question: str, timeout: float = 10.0, serial: str | None = None) -> str:
-    """A question to the server that it answers with one block of text."""
+def ask_server(question: str, timeout: float = 10.0, serial: str | None = None) -> str:
+    """Ask the adb server something that it answers with one block of text. Starts a server where none runs.
+
+    Raises:
+        DeviceError: it refuses; carries its words. Or its answer breaks off.
+    """
     from adbutils import AdbError
 
     connection = _connect(timeout)
     try:
         _command(connection, question, serial)
-        return str(connection.read_string_block())
-    except (AdbError, OSError, ValueError) as error:
+        return _read_block(connection)
+    except (AdbError, OSError, ValueError, EOFError) as error:
         raise DeviceError(f"the adb server's answer to {question!r} broke off: {error}", device=serial) from error
     finally:
-        connection.close()
+        # Not its own close(), which sleeps.
+        connection.conn.close()
+
+
+def _read_block(connection: AdbConnection) -> str:
+    """A block, or a refusal that comes late, as that of a pairing does."""
+    start = connection.read_exact(4)
+    late = start == b"FAIL"
+    size = int(connection.read_exact(4) if late else start, 16)
+    words = str(connection.read_exact(size).decode("utf-8", "replace"))
+    if late:
+        raise DeviceError("the adb server refused", stderr=words)
+    return words
 
 
 def _connect(timeout: float) -> AdbConnection:
-    from adbutils import AdbClient, AdbError
+    from adbutils import AdbError
+
+    from edge.adb.program import start_server
 
     host, port = server_address()
     try:
-        return AdbClient(host, port).make_connection(timeout)
+        return _dial(host, port, timeout)
+    except (AdbError, OSError):
+        # Ours: adbutils' way to start one lets adb print on our stdout.
+        start_server(host, port)
+    try:
+        return _dial(host, port, timeout)
     except (AdbError, OSError) as error:
-        raise DeviceError(
-            f"no adb server on {host}:{port}, and none could be started: {error}", hint="install adb, then: adb devices"
-        ) from error
+        raise DeviceError(f"no adb server on {host}:{port}: {error}", hint="install adb, then: adb devices") from error
+
+
+def _dial(host: str, port: int, timeout: float) -> AdbConnection:
+    from adbutils import AdbConnection
+
+    class Dialled(AdbConnection):  # type: ignore[misc]
+        """A connection that never starts a server."""
+
+        def _safe_connect(self) -> socket.socket:
+            return cast(socket.socket, self._create_socket())
+
+    connection = Dialled(host, port)
+    connection.conn.settimeout(timeout)
+    return connection
 
 
 def _command(connection: AdbConnection, command: str, serial: str | None) -> None:
@@ -210,16 +268,25 @@ def _command(connection: AdbConnection, command: str, serial: str | None) -> Non
     try:
         connection.send_command(command)
         connection.check_okay()
-    except (AdbError, OSError) as error:
+    except (AdbError, OSError, ValueError) as error:
         words = str(error)
         if "unauthorized" in words:
             raise _unusable(serial or "?", "unauthorized") from error
+        if serial and words == f"device '{serial}' not found":
+            raise _unknown(serial) from error
         raise DeviceError(f"the adb server refused {command!r}", device=serial, stderr=words) from error
 
 
+def _unknown(serial: str) -> DeviceError:
+    choices = ", ".join(f"serial:{device.serial}" for device in list_server_devices()) or "none"
+    return DeviceError(
+        f"device {serial!r} not found: the adb server does not have it",
+        hint=f"plug it in, or edgecat devices connect HOST:PORT; there are: {choices}",
+    )
+
+
 def _unusable(serial: str, state: str) -> DeviceError:
+    hint = state_hint(state)
     if state == "unauthorized":
-        return AuthError(
-            "the device has not confirmed this computer's key", device=serial, hint="confirm the question on its screen"
-        )
-    return DeviceError(f"the device is {state}", device=serial, hint="unplug and plug it in again, or adb reconnect")
+        return AuthError("the device has not confirmed this computer's key", device=serial, hint=hint)
+    return DeviceError(f"the device is {state}", device=serial, hint=hint)

@@ -12,7 +12,13 @@ class Stream(Protocol):
     """A two-way stream of bytes to a service on the device.
 
     One thread may send while another receives; two threads must not send, nor two receive, at the same time.
+
+    Attributes:
+        patience: seconds that receiving waits for the next bytes before it raises DeviceError; None, as at first, for
+            ever. A device that is frozen says nothing and does not hang up.
     """
+
+    patience: float | None
 
     def send(self, data: Buffer) -> None:
         """Send all of `data`; waits where the device does not take it yet.

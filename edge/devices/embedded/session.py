@@ -33,6 +33,7 @@ from edge.adb.messages import (
     parse_banner,
 )
 from edge.adb.multiplex import Multiplexer, MuxStream
+from edge.adb.transport import SocketTransport
 from edge.devices.embedded.confinement import Confinement
 from edge.devices.embedded.forward import connect_service, pump
 from edge.devices.embedded.processes import ProcessRegistry
@@ -81,24 +82,20 @@ class Session:
 
     def __init__(self, device: Device, connected: socket.socket, peer: str) -> None:
         self._device = device
-        self._link = MessageLink(connected, peer, accepts=MAX_PAYLOAD_BEFORE_CONNECT)
-        self._mux: Multiplexer | None = None
+        self._link = MessageLink(SocketTransport(connected, peer), accepts=MAX_PAYLOAD_BEFORE_CONNECT)
 
     def serve(self) -> None:
         """Authenticate the host, then serve its streams; returns when the connection has ended."""
         try:
             self._link.set_timeout(HANDSHAKE_SECONDS)
             hello = self._authenticated(self._expect((CNXN,)))
-            self._connect(hello)
+            mux = self._connect(hello)
             self._link.set_timeout(None)
-            while True:
-                self._handle(self._link.receive())
+            mux.pump.run()
         except TimeoutError:
             _log.info("%s: no handshake in %g s", self._link.peer, HANDSHAKE_SECONDS)
         except DeviceError as error:
             _log.info("%s", error)
-            if self._mux is not None:
-                self._mux.fail(error)
         finally:
             self._link.release()
 
@@ -127,19 +124,19 @@ class Session:
                 return hello
         raise DeviceError(f"{self._link.peer} has no key that this device knows")
 
-    def _connect(self, hello: Message) -> None:
+    def _connect(self, hello: Message) -> Multiplexer:
         theirs = parse_banner(hello.data).get("features", "").split(",")
         # Checksums belong to the version as agreed, so agree before the answer goes out.
         self._link.agree(hello.arg0, hello.arg1)
-        self._mux = Multiplexer(self._link, delayed_ack="delayed_ack" in theirs)
+        mux = Multiplexer(self._link, delayed_ack="delayed_ack" in theirs, handle=lambda m: self._handle(mux, m))
         self._link.send(CNXN, VERSION, MAX_PAYLOAD, self._device.banner())
+        return mux
 
-    def _handle(self, message: Message) -> None:
-        assert self._mux is not None
+    def _handle(self, mux: Multiplexer, message: Message) -> None:
         if message.command == OPEN:
-            self._open(self._mux, message)
+            self._open(mux, message)
         elif message.command in (OKAY, WRTE, CLSE):
-            self._mux.dispatch(message)
+            mux.dispatch(message)
         else:
             raise ProtocolError(f"{self._link.peer} sent {command_name(message.command)} when it was connected")
 

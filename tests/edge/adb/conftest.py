@@ -56,7 +56,7 @@ def device() -> Iterator[EmbeddedDevice]:
 
 @pytest.fixture
 def connection(device: EmbeddedDevice) -> Iterator[DirectConnection]:
-    with DirectConnection(*device.address, HostKey(device.key_path)) as opened:
+    with DirectConnection.tcp(*device.address, HostKey(device.key_path)) as opened:
         yield opened
 
 
@@ -96,7 +96,7 @@ def real_adb(device: EmbeddedDevice, tmp_path_factory: pytest.TempPathFactory) -
 def adb(request: pytest.FixtureRequest, device: EmbeddedDevice, monkeypatch: pytest.MonkeyPatch) -> Iterator[Adb]:
     """The device over each of the two roads."""
     if request.param == "direct":
-        with Adb(DirectConnection(*device.address, HostKey(device.key_path))) as opened:
+        with Adb(DirectConnection.tcp(*device.address, HostKey(device.key_path))) as opened:
             yield opened
         return
     real: RealAdb = request.getfixturevalue("real_adb")

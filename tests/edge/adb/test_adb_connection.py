@@ -22,6 +22,7 @@ from edge.adb.keys import HostKey, decode_public_key, make_key, verify
 from edge.adb.link import MessageLink
 from edge.adb.messages import AUTH, AUTH_PUBLIC_KEY, AUTH_TOKEN, CLSE, CNXN, OKAY, OPEN, STLS, WRTE, Message
 from edge.adb.multiplex import WINDOW
+from edge.adb.transport import SocketTransport, dial
 from edge.devices.embedded.launch import EmbeddedDevice
 from foundation.errors import AuthError, DeviceError, ProtocolError
 
@@ -36,7 +37,7 @@ def either(
     if request.param == "one_at_a_time":
         features = tuple(f for f in connection_module.HOST_FEATURES if f != "delayed_ack")
         monkeypatch.setattr(connection_module, "HOST_FEATURES", features)
-    with DirectConnection(*device.address, HostKey(device.key_path)) as opened:
+    with DirectConnection.tcp(*device.address, HostKey(device.key_path)) as opened:
         assert ("delayed_ack" in opened.features) == (request.param == "delayed_ack")
         yield opened
 
@@ -108,7 +109,7 @@ def test_a_wrong_key_is_refused_quickly_and_said_so(device: EmbeddedDevice, tmp_
     begun = time.monotonic()
     notes: list[str] = []
     with pytest.raises(AuthError, match="does not accept the key") as caught:
-        DirectConnection(*device.address, make_key(tmp_path / "foreign"), notify=notes.append)
+        DirectConnection(dial(*device.address), make_key(tmp_path / "foreign"), notify=notes.append)
     assert time.monotonic() - begun < 2
     assert caught.value.hint
     assert "confirm on its screen" in notes[0]
@@ -118,13 +119,13 @@ def test_nobody_listening_is_a_device_error_with_a_hint() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(DeviceError, match="refused") as caught:
-        DirectConnection("127.0.0.1", port)
+        DirectConnection.tcp("127.0.0.1", port)
     assert caught.value.hint
 
 
 def test_a_killed_device_wakes_a_blocked_reader_within_a_second_and_burns_no_cpu() -> None:
     with EmbeddedDevice.start() as device:
-        connection = DirectConnection(*device.address, HostKey(device.key_path))
+        connection = DirectConnection.tcp(*device.address, HostKey(device.key_path))
         stream = connection.open("exec:cat")
         woken: list[tuple[float, BaseException]] = []
 
@@ -153,7 +154,7 @@ def test_a_killed_device_wakes_a_blocked_reader_within_a_second_and_burns_no_cpu
 
 def test_closing_a_connection_ends_its_threads_and_wakes_its_readers(device: EmbeddedDevice) -> None:
     before = threading.active_count()
-    connection = DirectConnection(*device.address, HostKey(device.key_path))
+    connection = DirectConnection.tcp(*device.address, HostKey(device.key_path))
     session = Adb(connection).start("sleep 60")
     failures: list[DeviceError] = []
 
@@ -190,7 +191,7 @@ def test_an_old_device_gets_checksums_and_small_messages() -> None:
         link.send(CLSE, 77, opened.arg0)
         assert link.receive().command == CLSE
 
-    with _fake_device(old_device) as port, DirectConnection("127.0.0.1", port) as connection:
+    with _fake_device(old_device) as port, DirectConnection.tcp("127.0.0.1", port) as connection:
         assert connection.features == frozenset()
         stream = connection.open("exec:cat")
         stream.send(bytes(range(256)) * 40)
@@ -215,7 +216,10 @@ def test_a_phone_that_asks_for_confirmation_is_waited_for(tmp_path: Path) -> Non
         link.send(CNXN, 0x01000001, 1 << 20, b"device::features=shell_v2")
 
     notes: list[str] = []
-    with _fake_device(phone) as port, DirectConnection("127.0.0.1", port, key, timeout=0.3, notify=notes.append) as c:
+    with (
+        _fake_device(phone) as port,
+        DirectConnection(dial("127.0.0.1", port), key, timeout=0.3, notify=notes.append) as c,
+    ):
         assert c.features == {"shell_v2"}
     assert len(notes) == 1
 
@@ -230,7 +234,7 @@ def test_a_phone_that_nobody_confirms_on_is_an_auth_error(tmp_path: Path) -> Non
             link.receive()
 
     with _fake_device(phone) as port, pytest.raises(AuthError, match="does not accept"):
-        DirectConnection("127.0.0.1", port, make_key(tmp_path / "k"), confirm_timeout=0.2, notify=lambda _: None)
+        DirectConnection(dial("127.0.0.1", port), make_key(tmp_path / "k"), confirm_timeout=0.2, notify=lambda _: None)
 
 
 def test_a_phone_that_wants_tls_sends_the_user_to_the_adb_server() -> None:
@@ -239,7 +243,7 @@ def test_a_phone_that_wants_tls_sends_the_user_to_the_adb_server() -> None:
         link.send(STLS, 0x01000000, 0)
 
     with _fake_device(phone) as port, pytest.raises(AuthError, match="TLS") as caught:
-        DirectConnection("127.0.0.1", port)
+        DirectConnection.tcp("127.0.0.1", port)
     assert "serial:" in (caught.value.hint or "")
 
 
@@ -250,7 +254,7 @@ def test_a_listener_that_says_nothing_times_out() -> None:
             link.receive()
 
     with _fake_device(silent) as port, pytest.raises(DeviceError, match="no adb answer"):
-        DirectConnection("127.0.0.1", port, timeout=0.2)
+        DirectConnection(dial("127.0.0.1", port), timeout=0.2)
 
 
 def test_a_listener_that_speaks_no_adb_breaks_the_protocol() -> None:
@@ -264,7 +268,7 @@ def test_a_listener_that_speaks_no_adb_breaks_the_protocol() -> None:
 
         threading.Thread(target=web_server, daemon=True).start()
         with pytest.raises(ProtocolError, match="magic"):
-            DirectConnection("127.0.0.1", listener.getsockname()[1], timeout=2)
+            DirectConnection(dial("127.0.0.1", listener.getsockname()[1]), timeout=2)
 
 
 def test_a_device_that_sends_without_waiting_loses_the_connection() -> None:
@@ -278,7 +282,7 @@ def test_a_device_that_sends_without_waiting_loses_the_connection() -> None:
             while True:
                 link.send(WRTE, 5, opened.arg0, bytes(1 << 20))
 
-    with _fake_device(greedy) as port, DirectConnection("127.0.0.1", port) as connection:
+    with _fake_device(greedy) as port, DirectConnection.tcp("127.0.0.1", port) as connection:
         stream = connection.open("exec:yes")
         while connection.alive:
             time.sleep(0.01)
@@ -300,7 +304,7 @@ def test_a_stream_that_opens_too_late_is_closed_again() -> None:
         answer = link.receive()
         seen.extend((answer.command, answer.arg1))
 
-    with _fake_device(late) as port, DirectConnection("127.0.0.1", port, timeout=0.2) as connection:
+    with _fake_device(late) as port, DirectConnection(dial("127.0.0.1", port), timeout=0.2) as connection:
         with pytest.raises(DeviceError, match="no answer"):
             connection.open("exec:true")
         deadline = time.monotonic() + 3
@@ -327,7 +331,7 @@ def _fake_device(behave: Callable[[MessageLink], None]) -> Iterator[int]:
             accepted.settimeout(10)
             with accepted:
                 try:
-                    behave(MessageLink(accepted, "host"))
+                    behave(MessageLink(SocketTransport(accepted, "host")))
                 except BaseException as failure:  # noqa: BLE001  -- told by the test's own thread below
                     failures.append(failure)
 

@@ -33,5 +33,5 @@ def device() -> Iterator[EmbeddedDevice]:
 
 @pytest.fixture
 def adb(device: EmbeddedDevice) -> Iterator[Adb]:
-    with Adb(DirectConnection(*device.address, HostKey(device.key_path))) as opened:
+    with Adb(DirectConnection.tcp(*device.address, HostKey(device.key_path))) as opened:
         yield opened

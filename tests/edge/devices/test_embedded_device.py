@@ -21,6 +21,7 @@ from edge.adb.keys import HostKey, make_key
 from edge.adb.link import MessageLink
 from edge.adb.messages import AUTH, AUTH_PUBLIC_KEY, AUTH_SIGNATURE, CNXN, OPEN
 from edge.adb.sync_records import REQUEST, request
+from edge.adb.transport import dial
 from edge.devices.embedded.launch import EmbeddedDevice
 from foundation.errors import DeviceError
 
@@ -122,7 +123,7 @@ def test_a_shell_of_version_1_gives_bare_output(adb: Adb) -> None:
 
 @_LINUX
 def test_what_leaves_its_process_group_still_ends_with_the_device() -> None:
-    with EmbeddedDevice.start() as device, Adb(DirectConnection(*device.address, HostKey(device.key_path))) as adb:
+    with EmbeddedDevice.start() as device, Adb(DirectConnection.tcp(*device.address, HostKey(device.key_path))) as adb:
         leave = "setsid sh -c 'echo $$ >left; exec sleep 300' >/dev/null 2>&1 </dev/null &"
         child = int(adb.check_shell(f"{leave} until [ -s left ]; do sleep 0.01; done; cat left"))
         assert _lives(child)
@@ -145,7 +146,7 @@ def test_it_ends_when_its_parent_is_killed_and_so_do_its_commands(tmp_path: Path
         "from edge.adb.keys import HostKey\n"
         "from edge.devices.embedded.launch import EmbeddedDevice\n"
         "device = EmbeddedDevice.start()\n"
-        "adb = Adb(DirectConnection(*device.address, HostKey(device.key_path)))\n"
+        "adb = Adb(DirectConnection.tcp(*device.address, HostKey(device.key_path)))\n"
         "session = adb.start('echo $$; sleep 300')\n"
         "print(json.dumps([device.pid, int(session.read_some()), str(device.root.parent)]), flush=True)\n"
         "time.sleep(300)\n"
@@ -173,7 +174,7 @@ def test_connections_leave_neither_threads_nor_descriptors_nor_processes_behind(
 
     before = census()
     for _ in range(10):
-        with Adb(DirectConnection(*device.address, HostKey(device.key_path))) as adb:
+        with Adb(DirectConnection.tcp(*device.address, HostKey(device.key_path))) as adb:
             adb.start("cat")
             adb.start("sleep 300 & sleep 300")
             adb.open("sync:")
@@ -186,7 +187,7 @@ def test_connections_leave_neither_threads_nor_descriptors_nor_processes_behind(
 
 def test_a_cut_push_leaves_nothing(device: EmbeddedDevice, adb: Adb) -> None:
     adb.check_shell("mkdir -p data/local/tmp/cut")
-    connection = DirectConnection(*device.address, HostKey(device.key_path))
+    connection = DirectConnection.tcp(*device.address, HostKey(device.key_path))
     stream = connection.open("sync:")
     stream.send(request(b"SEND", "data/local/tmp/cut/model,33188"))
     stream.send(REQUEST.pack(b"DATA", 65_536) + bytes(65_536) + REQUEST.pack(b"DATA", 65_536) + bytes(100))
@@ -198,7 +199,7 @@ def test_a_cut_push_leaves_nothing(device: EmbeddedDevice, adb: Adb) -> None:
 
 @_LINUX
 def test_a_full_disk_is_told_in_the_system_s_words_and_leaves_nothing() -> None:
-    with EmbeddedDevice.start() as device, Adb(DirectConnection(*device.address, HostKey(device.key_path))) as adb:
+    with EmbeddedDevice.start() as device, Adb(DirectConnection.tcp(*device.address, HostKey(device.key_path))) as adb:
         adb.push(b"the old one", "data/model")
         # A limit on file sizes stands for a full disk: the same write fails in the same place.
         resource.prlimit(device.pid, resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
@@ -213,7 +214,7 @@ def test_a_full_disk_is_told_in_the_system_s_words_and_leaves_nothing() -> None:
 
 def test_a_host_that_says_nothing_does_not_keep_others_out(device: EmbeddedDevice) -> None:
     silent = [socket.create_connection(device.address) for _ in range(20)]
-    with Adb(DirectConnection(*device.address, HostKey(device.key_path))) as adb:
+    with Adb(DirectConnection.tcp(*device.address, HostKey(device.key_path))) as adb:
         assert adb.shell("echo in").stdout == b"in\n"
     for connection in silent:
         connection.close()
@@ -241,7 +242,7 @@ def test_a_root_that_was_given_stays(tmp_path: Path) -> None:
     key = make_key(tmp_path / "key")
     with EmbeddedDevice.start(tmp_path / "my root", key=key.path) as device:
         assert device.key_path == key.path
-        with Adb(DirectConnection(*device.address, key)) as adb:
+        with Adb(DirectConnection.tcp(*device.address, key)) as adb:
             adb.push(b"kept", "kept")
             assert adb.properties()["edgecat.workdir"].startswith(f"{tmp_path}/my root/")
             assert adb.check_shell("python3 -c 'print(1)'") == b"1\n"
@@ -249,7 +250,7 @@ def test_a_root_that_was_given_stays(tmp_path: Path) -> None:
 
 
 def test_sigterm_ends_it_cleanly() -> None:
-    with EmbeddedDevice.start() as device, Adb(DirectConnection(*device.address, HostKey(device.key_path))) as adb:
+    with EmbeddedDevice.start() as device, Adb(DirectConnection.tcp(*device.address, HostKey(device.key_path))) as adb:
         with adb.start("echo $$; sleep 300") as session:
             command = int(session.read_some())
             os.kill(device.pid, signal.SIGTERM)
@@ -263,7 +264,7 @@ class _link(MessageLink):  # noqa: N801  -- reads as a function
     """A bare link that has said CNXN."""
 
     def __init__(self, device: EmbeddedDevice) -> None:
-        super().__init__(socket.create_connection(device.address, 5), "device")
+        super().__init__(dial(*device.address, 5))
         self.send(CNXN, 0x01000001, 1 << 20, b"host::")
 
     def __enter__(self) -> _link:

@@ -15,6 +15,7 @@ from edge.adb.connection import DirectConnection
 from edge.adb.keys import HostKey
 from edge.adb.link import MessageLink
 from edge.adb.messages import AUTH, AUTH_SIGNATURE, CLSE, CNXN, OKAY, OPEN, STLS, SYNC, WRTE, pack_header
+from edge.adb.transport import SocketTransport
 from edge.devices.embedded.launch import EmbeddedDevice
 from foundation.errors import DeviceError
 
@@ -41,7 +42,7 @@ bounded = settings(
 
 
 def _still_serves(device: EmbeddedDevice) -> bool:
-    with Adb(DirectConnection(*device.address, HostKey(device.key_path))) as adb:
+    with Adb(DirectConnection.tcp(*device.address, HostKey(device.key_path))) as adb:
         return device.running and adb.shell("echo here").stdout == b"here\n"
 
 
@@ -79,7 +80,7 @@ def test_messages_that_make_no_sense_after_authentication_end_their_connection_o
     device: EmbeddedDevice, sent
 ) -> None:
     with socket.create_connection(device.address, 5) as connection:
-        link = MessageLink(connection, "device")
+        link = MessageLink(SocketTransport(connection, "device"))
         link.send(CNXN, 0x01000001, 1 << 20, b"host::features=delayed_ack")
         link.send(AUTH, AUTH_SIGNATURE, 0, HostKey(device.key_path).sign(link.receive().data))
         assert link.receive().command == CNXN
@@ -103,7 +104,7 @@ def test_a_payload_beyond_the_limit_is_not_waited_for(device: EmbeddedDevice) ->
 def test_sync_requests_that_make_no_sense_end_their_stream_only(
     device: EmbeddedDevice, name: bytes, rest: bytes
 ) -> None:
-    with DirectConnection(*device.address, HostKey(device.key_path)) as connection:
+    with DirectConnection.tcp(*device.address, HostKey(device.key_path)) as connection:
         stream = connection.open("sync:")
         with contextlib.suppress(DeviceError):
             stream.send(name + struct.pack("<I", len(rest)) + rest + b"\xff" * 16)
