@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,6 +96,18 @@ def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenDevice]:
         patch.setenv("EDGECAT_STATE_DIR", str(tmp_path_factory.mktemp("state")))
         with reach(device) as opened:
             yield opened
+
+
+@pytest.fixture(scope="session")
+def legacy_packages() -> Path:
+    """The packages of `tflite-runtime`, set up in the user's (or CI's) cache as `edgecat runner legacy` does."""
+    from edge.runner import legacy
+    from foundation.errors import EdgecatError
+
+    try:
+        return legacy.set_up()
+    except EdgecatError as error:
+        pytest.skip(error.message)
 
 
 def reach(device: EmbeddedDevice) -> OpenDevice:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.runner.engines import ModelInput
+from edge.runner.engines.flatbuffer import demand_whole
 from foundation.errors import ArtifactError, UsageError
 
 
@@ -63,10 +64,13 @@ def tflite_runtime(model: bytes, threads: int) -> TfliteEngine:
     """The model in `tflite-runtime` 2.14, which is built for numpy 1 and lives in a directory of its own.
 
     Raises:
+        ArtifactError: the file is torn, or refused.
         UsageError: this process has numpy 2: the import would succeed, and the first interpreter fail.
     """
     if int(np.__version__.partition(".")[0]) > 1:
         raise UsageError(f"tflite-runtime wants numpy 1, this Python has {np.__version__}", hint="give --packages=DIR")
     from tflite_runtime.interpreter import Interpreter
 
+    # It looks at nothing itself: a torn file would end the process, or be answered from memory beyond its end.
+    demand_whole(model)
     return TfliteEngine(Interpreter, f"tflite-runtime {version('tflite-runtime')}", model, threads)

@@ -20,12 +20,16 @@ class RunnerKind:
     Attributes:
         name: of the implementation.
         command: its words up to the options that every runner takes.
-        runtimes: what it can run.
+        runtimes: the kinds of model files that it can run, as manifests name them.
+        runtime: what `--runtime` calls what answers, if it is not what the manifest says.
+        packages: where that runtime's packages are, if this process cannot import them.
     """
 
     name: str
     command: tuple[str, ...]
     runtimes: tuple[str, ...]
+    runtime: str | None = None
+    packages: Path | None = None
 
 
 class RunnerProcess:
@@ -36,7 +40,7 @@ class RunnerProcess:
     def __init__(self, kind: RunnerKind, artifact: Artifact, directory: Path, **changes: str) -> None:
         image = artifact.manifest.image
         options = {
-            "runtime": artifact.manifest.runtime,
+            "runtime": kind.runtime or artifact.manifest.runtime,
             "model": str(artifact.path),
             "sha256": artifact.manifest.sha256,
             "policy": "label",

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge.runner import legacy
 from edge.runner.bundle import runner_bundle
 from edge.runner.messages import (
     BenchmarkRequest,
@@ -32,13 +33,14 @@ from foundation.files import sha256_bytes
 from foundation.manifest import Artifact
 
 from .runner_process import RunnerKind, RunnerProcess
+from .runtime_process import logits_without_runner
 
 if TYPE_CHECKING:
     from export.exporting import Exported
 
 pytestmark = [pytest.mark.export, pytest.mark.timeout(60, func_only=True)]
 
-RUNNERS = ("python",)
+RUNNERS = ("python", "python-legacy")
 MODELS = (("tflite_int8", 1), ("tflite_fp32", 3), ("executorch_int8", 1), ("executorch_fp32", 3))
 # What depends on the runtime, but not on the model; and what depends on neither, so that one model will do.
 each_runtime = pytest.mark.parametrize("artifact", [MODELS[0], MODELS[2]], indirect=True, ids=["tflite", "executorch"])
@@ -60,6 +62,10 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunnerKind]:
 
 @pytest.fixture(scope="module", params=RUNNERS)
 def kind(request: pytest.FixtureRequest, kinds: dict[str, RunnerKind]) -> RunnerKind:
+    if request.param == "python-legacy":
+        packages = request.getfixturevalue("legacy_packages")
+        command = (*kinds["python"].command, f"--packages={packages}")
+        return RunnerKind(request.param, command, ("tflite",), legacy.RUNTIME, packages)
     return kinds[request.param]
 
 
@@ -103,11 +109,9 @@ def images(artifact: Artifact) -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def logits(artifact: Artifact, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Of the same file in its runtime, in this process."""
-    from export.parity import runtime_logits
-
-    return runtime_logits(artifact, images)
+def logits(kind: RunnerKind, artifact: Artifact, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Of the same file in the same runtime, without a runner."""
+    return logits_without_runner(kind, artifact, images)
 
 
 def query(sequence: int, images: NDArray[np.uint8]) -> Frame:
@@ -333,15 +337,13 @@ def test_a_malformed_frame_ends_the_session(
 
 @each_runtime
 def test_a_manifest_s_normalisation_is_applied_on_the_device(
-    start: Callable[..., RunnerProcess], artifact: Artifact, images: NDArray[np.uint8]
+    start: Callable[..., RunnerProcess], kind: RunnerKind, artifact: Artifact, images: NDArray[np.uint8]
 ) -> None:
-    from export.parity import runtime_logits
-
     channels = artifact.manifest.image.channels
     mean, std = (0.485, 0.456, 0.406)[:channels], (0.229, 0.224, 0.225)[:channels]
     image = artifact.manifest.image.model_copy(update={"mean": mean, "std": std})
     normalised = replace(artifact, manifest=artifact.manifest.model_copy(update={"image": image}))
     process = start(mean=",".join(map(repr, mean)), std=",".join(map(repr, std)))
     process.hello()
-    expected = runtime_logits(normalised, images[:300]).argmax(1)
+    expected = logits_without_runner(kind, normalised, images[:300]).argmax(1)
     np.testing.assert_array_equal(ask(process, images[:300]).top1(), expected)
