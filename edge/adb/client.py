@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-import secrets
 import shlex
 from pathlib import Path
 
 from edge.adb.shell import ShellResult, ShellSession, run
+from edge.adb.staging import Staging, explaining, not_whole, sheltered
 from edge.adb.stream import Connection, Stream
 from edge.adb.sync import Sync
 from edge.adb.sync_records import FileStat
@@ -97,8 +98,8 @@ class Adb:
         found = self.stat(path)
         if found is None or found.is_directory:
             return None
-        words = self.check_shell(f"sha256sum {shlex.quote(path)}").split()
-        digest = words[0].decode(errors="replace").lstrip("\\") if words else ""
+        # From standard input: names with strange characters come back changed.
+        digest = self.check_shell(f"sha256sum < {shlex.quote(path)}").decode(errors="replace").split(" ")[0]
         if not re.fullmatch(r"[0-9a-f]{64}", digest):
             raise DeviceError(f"sha256sum gave no digest of {path}", device=self.serial)
         return digest
@@ -116,6 +117,7 @@ class Adb:
             UsageError: `local` cannot be read.
         """
         size, digest = _identity(local)
+        remote = sheltered(remote)
         quoted = shlex.quote(remote)
         known = self.stat(remote)
         if known is not None and known.is_directory:
@@ -123,26 +125,16 @@ class Adb:
         if known is not None and known.size == size and self.sha256(remote) == digest:
             self.check_shell(f"chmod {mode & 0o777:o} {quoted}")
             return False
-        temporary = f"{remote}.{secrets.token_hex(4)}.partial"
-        try:
+        folder, name = posixpath.split(remote)
+        with Staging(self, folder, size) as staging, explaining(self, folder, size):
+            temporary = posixpath.join(staging.path, name)
             self.push(local, temporary, mode, progress)
-            arrived = self.stat(temporary)
-            if arrived is None or arrived.size != size or self.sha256(temporary) != digest:
-                raise DeviceError(
-                    f"{remote} did not arrive whole", device=self.serial, hint="try again, or try another cable"
-                )
-            self.check_shell(f"mv -f {shlex.quote(temporary)} {quoted}")
-        except BaseException:
-            self._discard(temporary)
-            raise
+            arrived = shlex.quote(temporary)
+            if staging.shell.check(f"sha256sum < {arrived}").split(" ")[0] != digest:
+                raise not_whole(self, remote)
+            # adb's daemon gives everybody the owner's rights.
+            staging.shell.check(f"chmod {mode & 0o777:o} {arrived} && mv -f {arrived} {quoted}")
         return True
-
-    def _discard(self, path: str) -> None:
-        try:
-            self.remove(path)
-        except DeviceError:
-            # What made us discard it is the error to tell.
-            return
 
     def close(self) -> None:
         """Close the connection."""

@@ -266,7 +266,9 @@ def _command(connection: AdbConnection, command: str, serial: str | None) -> Non
     from adbutils import AdbError
 
     try:
-        connection.send_command(command)
+        # Not adbutils' own: paths on a device need not be UTF-8, and it may send a part only.
+        encoded = command.encode("utf-8", "surrogateescape")
+        connection.conn.sendall(b"%04x" % len(encoded) + encoded)
         connection.check_okay()
     except (AdbError, OSError, ValueError) as error:
         words = str(error)

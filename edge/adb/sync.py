@@ -23,10 +23,11 @@ from edge.adb.sync_records import (
     FileStat,
     Readable,
     data_chunks,
+    payload_bytes,
     request,
 )
 from foundation.errors import DeviceError, ProtocolError, UsageError
-from foundation.progress import SILENT, Progress
+from foundation.progress import SILENT, Advance, Progress
 
 _ENOENT = 2
 _REGULAR_FILE = 0o100000
@@ -95,11 +96,16 @@ class Sync:
             DeviceError: the device cannot write it; carries the device's words.
             UsageError: `local` cannot be read.
         """
-        with _opened(local) as (stream, size, mtime), progress.task(f"push {remote}", size) as advance:
+        with _opened(local) as (_, size, _), progress.task(f"push {remote}", size) as advance:
+            self.write(local, remote, mode, advance)
+
+    def write(self, local: Path | bytes, remote: str, mode: int, advance: Advance) -> None:
+        """Write a file on the device; see `push`. `advance` is told of every byte sent."""
+        with _opened(local) as (stream, _, mtime):
             self._stream.send(self._send_request(remote, _REGULAR_FILE | (mode & 0o777)))
             for part in data_chunks(stream):
                 self._stream.send(part)
-                advance(len(part))
+                advance(payload_bytes(part))
             self._stream.send(REQUEST.pack(b"DONE", mtime))
         kind = self._stream.receive(4)
         self._expect(kind, b"OKAY", remote)
@@ -114,24 +120,32 @@ class Sync:
         """
         from foundation.files import replacing
 
-        with replacing(local) as temporary, temporary.open("wb") as stream:
-            self.read(remote, stream.write, progress)
+        with (
+            replacing(local) as temporary,
+            temporary.open("wb") as stream,
+            progress.task(f"pull {remote}") as advance,
+        ):
+            for piece in self.read(remote):
+                stream.write(piece)
+                advance(len(piece))
 
-    def read(self, remote: str, sink: Callable[[bytes], object], progress: Progress = SILENT) -> None:
-        """Read a file from the device piece by piece; see `pull`."""
+    def read(self, remote: str) -> Iterator[bytes]:
+        """A file of the device, piece by piece. Whoever stops before the end must close the stream.
+
+        Raises:
+            DeviceError: the device cannot read it; carries the device's words.
+        """
         if "sendrecv_v2" in self._features:
             self._stream.send(request(b"RCV2", remote) + RECEIVE_2.pack(b"RCV2", 0))
         else:
             self._stream.send(request(b"RECV", remote))
-        with progress.task(f"pull {remote}") as advance:
-            while (kind := self._stream.receive(4)) != b"DONE":
-                self._expect(kind, b"DATA", remote)
-                (size,) = NAME_LENGTH.unpack(self._stream.receive(NAME_LENGTH.size))
-                if size > CHUNK:
-                    raise ProtocolError(f"a chunk of {size} bytes for {remote}", device=self._device)
-                sink(self._stream.receive(size))
-                advance(size)
-            self._stream.receive(4)
+        while (kind := self._stream.receive(4)) != b"DONE":
+            self._expect(kind, b"DATA", remote)
+            (size,) = NAME_LENGTH.unpack(self._stream.receive(NAME_LENGTH.size))
+            if size > CHUNK:
+                raise ProtocolError(f"a chunk of {size} bytes for {remote}", device=self._device)
+            yield self._stream.receive(size)
+        self._stream.receive(4)
 
     def _stat_version(
         self, first: bytes, second: bytes, feature: str

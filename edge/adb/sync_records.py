@@ -47,6 +47,11 @@ class FileStat:
         """Whether it is a directory."""
         return stat_bits.S_ISDIR(self.mode)
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file."""
+        return stat_bits.S_ISREG(self.mode)
+
     def pack_1(self) -> bytes:
         """Version 1: 12 bytes, zeros where there is no such file."""
         return bytes(STAT_1.size) if self.error else STAT_1.pack(self.mode, self.size & 0xFFFFFFFF, self.mtime)
@@ -72,6 +77,12 @@ def request(name: bytes, path: str) -> bytes:
     """One request as the wire has it."""
     encoded = path.encode("utf-8", "surrogateescape")
     return REQUEST.pack(name, len(encoded)) + encoded
+
+
+def payload_bytes(piece: memoryview) -> int:
+    """How much of a piece of `data_chunks` is content."""
+    step = REQUEST.size + CHUNK
+    return len(piece) - REQUEST.size * -(-len(piece) // step)
 
 
 def data_chunks(stream: Readable) -> Iterator[memoryview]:

@@ -158,6 +158,9 @@ class _Feeder:
         """Until the stream ends."""
         with contextlib.suppress(DeviceError):
             self._packets() if self._request.packets else self._raw()
+        if not self._request.terminal:
+            # As adbd does: a command that does not heed SIGHUP sees the end of its input.
+            self._close()
         self._group.hang_up()
 
     def _raw(self) -> None:
