@@ -50,8 +50,12 @@ class Elf:
     versions_defined: frozenset[str]
 
 
-def read_elf(path: Path) -> Elf:
+def read_elf(path: Path, name: str | None = None) -> Elf:
     """Read an ELF file's headers and dynamic symbols.
+
+    Args:
+        path: the file.
+        name: what to call it where it is faulty; its path if None.
 
     Raises:
         ArtifactError: it is none, or torn, or cannot be read.
@@ -60,7 +64,7 @@ def read_elf(path: Path) -> Elf:
         with path.open("rb") as stream:
             return _facts(ELFFile(stream))
     except (ELFError, ValueError, KeyError, AttributeError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path} is no whole ELF file: {error or type(error).__name__}") from error
+        raise ArtifactError(f"{name or path} is no whole ELF file: {error or type(error).__name__}") from error
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
 

@@ -36,6 +36,7 @@ class BuiltRunner:
         made_of: the versions behind the key, for people.
         command: words that start it, in its own directory.
         seconds: how long it took to build, without fetching.
+        page_bytes: the largest memory page under which a kernel loads it.
         files: by path relative to `folder`.
         folder: where they are.
     """
@@ -45,6 +46,7 @@ class BuiltRunner:
     made_of: dict[str, str]
     command: tuple[str, ...]
     seconds: float
+    page_bytes: int
     files: dict[str, BuiltFile]
     folder: Path
 
@@ -92,6 +94,7 @@ def write_record(built: BuiltRunner, place: Path) -> None:
         "made_of": built.made_of,
         "command": list(built.command),
         "seconds": built.seconds,
+        "page_bytes": built.page_bytes,
         "files": {name: dataclasses.asdict(file) for name, file in built.files.items()},
     }
     (place / _RECORD).write_text(json.dumps(document, indent=2) + "\n")
@@ -109,6 +112,7 @@ def load_record(place: Path) -> BuiltRunner | None:
             made_of=dict(document["made_of"]),
             command=tuple(document["command"]),
             seconds=float(document["seconds"]),
+            page_bytes=int(document["page_bytes"]),
             files={name: BuiltFile(**file) for name, file in document["files"].items()},
             folder=content_folder(place),
         )
