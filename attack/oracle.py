@@ -11,7 +11,7 @@ from foundation.answers import AnswerPolicy, Answers
 
 
 class Oracle(Protocol):
-    """A victim that answers queries. `edge.deployment.DeployedModel` is one."""
+    """A victim that answers queries. `edge.deployed.DeployedModel` is one."""
 
     @property
     def identity(self) -> str:

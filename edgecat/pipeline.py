@@ -158,7 +158,7 @@ class _Walk:
         timed = any(record.artifact == name for record in journal.of(Latency))
         if answered and timed:
             return
-        with deploy(device, artifact, threads=self.settings.threads, progress=self.progress) as deployed:
+        with deploy(device, artifact, options=self.settings.serving(), progress=self.progress) as deployed:
             if not answered:
                 journal.add(measure_accuracy(deployed, artifact, dataset, device.info, journal.run_id))
             if not timed:

@@ -8,6 +8,7 @@ from pathlib import Path
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edge.deployment import RunnerOptions
 from export.recipes import select_recipes
 from foundation.answers import AnswerPolicy
 from foundation.errors import DataError, UsageError
@@ -40,6 +41,8 @@ class RunSettings(BaseModel):
         thief: the copycat's architecture.
         epochs: of the victim's training; None fits it to the data.
         threads: of the runtime on the device.
+        runner: what answers there; see `edge.deployment.RunnerOptions`.
+        cpus: processor cores of the device that it may use; None for all.
         size: side of the images, for folders and DICOM.
         skip_bad: leave bad files of a folder out instead of stopping.
         labels: CSV of labels for a folder of DICOM files.
@@ -62,10 +65,16 @@ class RunSettings(BaseModel):
     thief: str = "plain"
     epochs: int | None = Field(default=None, ge=1)
     threads: int = Field(default=1, ge=1)
+    runner: str = "auto"
+    cpus: str | None = None
     size: int | None = Field(default=None, ge=8)
     skip_bad: bool = False
     labels: str | None = None
     quick: bool = False
+
+    def serving(self) -> RunnerOptions:
+        """What shall answer on the device, and how."""
+        return RunnerOptions(self.runner, None, self.threads, self.cpus)
 
 
 def make_settings(**values: object) -> RunSettings:

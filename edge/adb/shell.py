@@ -92,6 +92,15 @@ class ShellSession:
         self._output = ExactReader(self._next_output)
 
     @property
+    def patience(self) -> float | None:
+        """See `Stream.patience`."""
+        return self._stream.patience
+
+    @patience.setter
+    def patience(self, seconds: float | None) -> None:
+        self._stream.patience = seconds
+
+    @property
     def stderr(self) -> bytes:
         """Standard error as far as it was read on the way to standard output; the last 64 KiB of it."""
         return bytes(self._stderr)

@@ -35,6 +35,18 @@ Answers = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Source of all chance; the same seed gives the same run.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of the runtime on the device.")]
+Runner = Annotated[
+    str,
+    typer.Option(
+        "--runner",
+        help="What answers on the device: auto (native where it can be had, else Python), native, python, or one of "
+        "edgecat runner list.",
+    ),
+]
+Cpus = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--cpus", help="Processor cores of the device that the runner may use, as in 0,2-3. Default: all."),
+]
 Pools = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(

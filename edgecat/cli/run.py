@@ -39,6 +39,8 @@ def run(
     thief: options.Thief = "plain",
     epochs: options.Epochs = None,
     threads: options.Threads = 1,
+    runner: options.Runner = "auto",
+    cpus: options.Cpus = None,
     size: options.Size = None,
     skip_bad: options.SkipBad = False,
     labels: options.Labels = None,

@@ -120,6 +120,8 @@ def query(
     key: options.Key = None,
     answers: options.Answers = "label",
     threads: options.Threads = 1,
+    runner: options.Runner = "auto",
+    cpus: options.Cpus = None,
     ledger: Annotated[
         OptionalPath, typer.Option("--ledger", help="Remember queries in this file; a repeated image costs nothing.")
     ] = None,
@@ -131,7 +133,7 @@ def query(
 ) -> None:
     """Ask a model on a device about images, as a black box."""
     with Output(json) as output:
-        from edge.deployment import deploy
+        from edge.deployment import RunnerOptions, deploy
         from edge.devices.opening import open_device
         from edgecat.stages.query import ask, check_budget, read_images
         from foundation.answers import AnswerPolicy
@@ -141,7 +143,10 @@ def query(
         check_budget(ledger, budget)
         artifact = load_artifact(model)
         pictures = read_images(images, artifact.manifest.image.shape)
-        with open_device(device, key) as opened, deploy(opened, artifact, policy, threads, output) as oracle:
+        with (
+            open_device(device, key) as opened,
+            deploy(opened, artifact, policy, RunnerOptions(runner, threads=threads, cpus=cpus), output) as oracle,
+        ):
             answered = ask(oracle, pictures, ledger, budget)
         names = artifact.manifest.class_names
         best = answered.answers.top1()
@@ -173,6 +178,8 @@ def attack(
     seed: options.Seed = 0,
     thief: options.Thief = "plain",
     threads: options.Threads = 1,
+    runner: options.Runner = "auto",
+    cpus: options.Cpus = None,
     size: options.Size = None,
     json: options.Json = False,
 ) -> None:
@@ -197,6 +204,8 @@ def attack(
             seed=seed,
             thief=thief,
             threads=threads,
+            runner=runner,
+            cpus=cpus,
             size=size,
         )
         # Late: a wrong setting is told before torch is loaded.
@@ -211,6 +220,8 @@ def bench(
     device: options.DeviceSpec = None,
     key: options.Key = None,
     threads: options.Threads = 1,
+    runner: options.Runner = "auto",
+    cpus: options.Cpus = None,
     warmup: Annotated[int, typer.Option("--warmup", min=0, help="Inferences before the samples.")] = 20,
     min_runs: Annotated[int, typer.Option("--min-runs", min=1, help="At least this many samples…")] = 200,
     min_seconds: Annotated[float, typer.Option("--min-seconds", min=0, help="…and at least this long.")] = 1.0,
@@ -219,7 +230,7 @@ def bench(
 ) -> None:
     """Time single inferences inside the runner on the device; p50, p90, p99, load time, peak memory."""
     with Output(json) as output:
-        from edge.deployment import deploy
+        from edge.deployment import RunnerOptions, deploy
         from edge.devices.opening import open_device
         from edge.runner.messages import BenchmarkRequest
         from edgecat.stages.device import describe_device, measure_latency
@@ -227,7 +238,13 @@ def bench(
 
         artifact = load_artifact(model)
         request = BenchmarkRequest(warmup, min_runs, min_seconds, max_seconds)
-        with open_device(device, key) as opened, deploy(opened, artifact, threads=threads, progress=output) as deployed:
+        serving = RunnerOptions(runner, threads=threads, cpus=cpus)
+        with (
+            open_device(device, key) as opened,
+            deploy(
+                opened, artifact, options=RunnerOptions(runner, threads=threads, cpus=cpus), progress=output
+            ) as deployed,
+        ):
             run_id = artifact.manifest.sha256[:16]
             record = measure_latency(deployed, artifact, request, opened.info, run_id, output)
             described = describe_device(opened.info, run_id)

@@ -16,7 +16,7 @@ from benchmarks.records import (
     Validity,
 )
 from benchmarks.statistics import evenly_picked, latency_summary, proportion_interval
-from edge.deployment import DeployedModel
+from edge.deployed import DeployedModel
 from edge.devices.information import DeviceInfo
 from edge.runner.messages import BenchmarkRequest
 from edgecat.quiet import log_output

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.deployment import FRAME_IMAGES, DeployedModel, deploy, push_artifact, push_runner, start
+from edge.deployed import FRAME_IMAGES, DeployedModel
+from edge.deployment import deploy, push_artifact, push_runner, start
 from edge.devices.opening import OpenDevice
 from edge.runner.messages import BenchmarkRequest
 from foundation.answers import AnswerPolicy

@@ -15,7 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.adb.shell import ShellSession
-from edge.deployment import DeployedModel, deploy
+from edge.deployed import DeployedModel
+from edge.deployment import deploy
 from edge.devices.embedded.launch import EmbeddedDevice
 from edge.devices.opening import OpenDevice, open_device
 from edge.runner.messages import BenchmarkRequest, Hello, answer_payload, error_payload, hello_payload, parse_query
@@ -44,6 +45,7 @@ class ScriptedSession:
         self._behaviour, self._stalls = behaviour, stalls
         self._output: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._left = b""
+        self.patience: float | None = None
         self.closed = threading.Event()
         self.queries: list[int] = []
         self._put([hello])
