@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
-from edge.runner.building.targets import ABIS, Abi
+from edge.runner.building.targets import ABIS
 from edge.runner.building.toolchain import ZIG_HINT, compiler_hint, compiler_name
 from foundation.cache import cache_directory
 from foundation.errors import ArtifactError
@@ -23,8 +23,10 @@ CORE = (
 # No fused multiply-add: two processors are to give equal scores for equal logits.
 _COMPILE = ("-O2", "-fPIE", "-ffp-contract=off")
 _C = ("-std=c11", "-D_GNU_SOURCE", *_COMPILE, "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
-# 64 KiB: the largest page that an arm64 kernel may have.
-_LINK = ("-pie", "-Wl,-z,max-page-size=65536", "-Wl,--allow-shlib-undefined", "-s")
+_LINK = ("-pie", "-Wl,--allow-shlib-undefined", "-s")
+# The largest page that a kernel may have.
+_ALIGNMENT = "-Wl,-z,max-page-size={}"
+_ANDROID_ALIGNMENT = 0x10000
 _BESIDE = "-Wl,-rpath,$ORIGIN/lib:$ORIGIN"
 # Debug output of the wheel's headers is switched by these; the wheel's libraries were built with them.
 _EXECUTORCH = ("-std=c++17", "-DC10_USING_CUSTOM_GENERATED_MACROS", "-DET_EVENT_TRACER_ENABLED", "-Wall", "-Wextra")
@@ -46,24 +48,25 @@ def compile_linux(engine: Literal["litert", "executorch"], abi: str, libraries: 
         ArtifactError: no compiler, or it refuses.
     """
     target = ABIS[abi]
+    hint = compiler_hint(target)
     version = f'-D{engine.upper()}_VERSION="{_wheel_version(libraries)}"'
     gcc, gxx = compiler_name(target, "gcc"), compiler_name(target)
     with tempfile.TemporaryDirectory(prefix="edgecat-compile-") as name:
         folder = Path(name)
-        _run([gcc, "-c", *_C, *(str(SOURCES / f"{part}.c") for part in CORE)], folder, target)
+        _run([gcc, "-c", *_C, *(str(SOURCES / f"{part}.c") for part in CORE)], folder, hint)
         if engine == "litert":
-            _run([gcc, "-c", *_C, version, str(SOURCES / "litert.c")], folder, target)
+            _run([gcc, "-c", *_C, version, str(SOURCES / "litert.c")], folder, hint)
             link = [gcc, *_LINK, str(libraries / "libLiteRt.so")]
         else:
             include = libraries / "include"
             paths = ("-isystem", str(include), "-isystem", str(include / "executorch/runtime/core/portable_type/c10"))
             flags = (*_COMPILE, *_EXECUTORCH, "-Werror", version, *paths)
-            _run([gxx, "-c", *flags, str(SOURCES / "executorch.cc")], folder, target)
+            _run([gxx, "-c", *flags, str(SOURCES / "executorch.cc")], folder, hint)
             # The XNNPACK backend is found by its static constructor: nothing refers to it by name.
             wanted = (f"-l{library}" for library in _EXECUTORCH_LIBRARIES)
             link = [gxx, *_LINK, f"-L{libraries / 'lib'}", "-Wl,--no-as-needed", *wanted, "-Wl,--as-needed"]
         objects = sorted(path.name for path in folder.glob("*.o"))
-        _run([*link[:1], *objects, *link[1:], _BESIDE, "-o", "runner"], folder, target)
+        _run([*link[:1], *objects, *link[1:], _BESIDE, _ALIGNMENT.format(target.alignment), "-o", "runner"], folder, hint)
         _place(folder / "runner", out)
 
 
@@ -89,19 +92,19 @@ def compile_android(
     Raises:
         ArtifactError: no zig, or it refuses.
     """
-    target = ABIS[abi]
     cc = [*zig, "cc", "-target", f"{_ZIG_MACHINE[abi]}-linux-none"]
     bionic = SOURCES / "android"
     with tempfile.TemporaryDirectory(prefix="edgecat-compile-") as name:
         folder = Path(name)
         # By path and never by -lc: zig has no libc for this target and says so.
-        _run([*cc, "-shared", "-nostdlib", "-w", "-Wl,-soname,libc.so", str(bionic / "libc.c"), "-o", "libc.so"], folder)
+        _run([*cc, "-shared", "-nostdlib", "-w", "-Wl,-soname,libc.so", str(bionic / "libc.c"), "-o", "libc.so"], folder, ZIG_HINT)
         sources = [str(SOURCES / f"{part}.c") for part in (*CORE, "tflite")] + [str(bionic / "start.c")]
-        freestanding = ("-nostdlib", "-nostartfiles", "-ffreestanding", "-fno-stack-protector", "-DEDGECAT_BIONIC")
+        freestanding = ("-nostdlib", "-ffreestanding", "-fno-stack-protector", "-DEDGECAT_BIONIC")
         flags = (*_C[:1], *_COMPILE, "-Wall", "-Wextra", "-Werror", *freestanding)
         loader = ("-Wl,--dynamic-linker=/system/bin/linker64", "-Wl,-e,_start", "-Wl,-rpath,$ORIGIN")
         libraries = ("libc.so", str(tflite_library.resolve()))
-        _run([*cc, *flags, *sources, *libraries, *_LINK, *loader, "-o", "runner"], folder, target)
+        link = (*_LINK, _ALIGNMENT.format(_ANDROID_ALIGNMENT), *loader)
+        _run([*cc, *flags, *sources, *libraries, *link, "-o", "runner"], folder, ZIG_HINT)
         _place(folder / "runner", out)
 
 
@@ -117,10 +120,8 @@ def _wheel_version(package: Path) -> str:
     return match[1]
 
 
-def _run(command: list[str], folder: Path, target: Abi | None = None) -> None:
+def _run(command: list[str], folder: Path, hint: str) -> None:
     environment = {"ZIG_GLOBAL_CACHE_DIR": str(cache_directory("zig")), **os.environ, "LC_ALL": "C"}
-    gnu = target is not None and "ziglang" not in command
-    hint = compiler_hint(target) if gnu and target is not None else ZIG_HINT
     try:
         done = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False

@@ -1,0 +1,96 @@
+// ExecuTorch programs (XNNPACK delegate) by its C++ API; the only engine that needs C++.
+#include <executorch/extension/data_loader/buffer_data_loader.h>
+#include <executorch/extension/module/module.h>
+#include <executorch/extension/tensor/tensor.h>
+#include <executorch/runtime/platform/runtime.h>
+
+#include <memory>
+#include <vector>
+
+#include "engine.h"
+
+#ifndef EXECUTORCH_VERSION
+#error "-DEXECUTORCH_VERSION=\"...\": the library does not tell its version"
+#endif
+
+// Exported by libexecutorch_threadpool.so; the wheel leaves threadpool.h out.
+namespace executorch::extension::threadpool {
+class ThreadPool {
+  public:
+    bool _unsafe_reset_threadpool(uint32_t threads);
+};
+ThreadPool *get_threadpool();
+}  // namespace executorch::extension::threadpool
+
+using executorch::aten::ScalarType;
+using executorch::extension::Module;
+using executorch::runtime::Error;
+using executorch::runtime::Program;
+using executorch::runtime::TensorInfo;
+
+extern const char engine_runtime[] = "executorch";
+
+namespace {
+
+Module *module;
+executorch::extension::TensorPtr input_tensor;
+std::vector<float> output_values;
+
+bool describe(const TensorInfo &info, Tensor *tensor, Fault *fault) {
+    if (info.scalar_type() != ScalarType::Float) {
+        return refuse(fault, MODEL_REFUSED, "tensors of ExecuTorch's type %d are not taken", int(info.scalar_type()));
+    }
+    tensor->element = FLOAT32;
+    tensor->rank = uint32_t(info.sizes().size());
+    if (tensor->rank > MAX_RANK) return refuse(fault, MODEL_REFUSED, "a tensor of %u axes", tensor->rank);
+    for (uint32_t axis = 0; axis < tensor->rank; axis++) tensor->shape[axis] = info.sizes()[axis];
+    return true;
+}
+
+bool load_module(const void *model, size_t bytes, Fault *fault) {
+    module = new Module(std::make_unique<executorch::extension::BufferDataLoader>(model, bytes));
+    Error error = module->load(Program::Verification::InternalConsistency);
+    if (error == Error::Ok) error = module->load_forward();
+    if (error == Error::Ok) return true;
+    return refuse(fault, MODEL_REFUSED, "ExecuTorch refuses the program (error 0x%x)", unsigned(error));
+}
+
+}  // namespace
+
+const char *engine_version(void) { return "ExecuTorch " EXECUTORCH_VERSION; }
+
+bool engine_load(const void *model, size_t bytes, uint32_t threads, Tensor *input, Tensor *output, Fault *fault) {
+    executorch::runtime::runtime_init();
+    auto *pool = executorch::extension::threadpool::get_threadpool();
+    if (!pool || !pool->_unsafe_reset_threadpool(threads)) {
+        return refuse(fault, MODEL_REFUSED, "ExecuTorch cannot start %u threads", threads);
+    }
+    if (!load_module(model, bytes, fault)) return false;
+    auto meta = module->method_meta("forward");
+    if (!meta.ok() || meta->num_inputs() != 1 || meta->num_outputs() != 1) {
+        return refuse(fault, MODEL_REFUSED, "the program's forward has not one input and one output");
+    }
+    auto in = meta->input_tensor_meta(0), out = meta->output_tensor_meta(0);
+    if (!in.ok() || !out.ok()) return refuse(fault, MODEL_REFUSED, "the program's input or output is no tensor");
+    if (!describe(*in, input, fault) || !describe(*out, output, fault)) return false;
+    output_values.resize(tensor_elements(output));
+    output->data = output_values.data();
+    std::vector<executorch::aten::SizesType> sizes(in->sizes().begin(), in->sizes().end());
+    input_tensor = executorch::extension::make_tensor_ptr(sizes, std::vector<float>(tensor_elements(input)));
+    input->data = input_tensor->mutable_data_ptr();
+    return true;
+}
+
+bool engine_run(Fault *fault) {
+    auto outputs = module->forward(input_tensor);
+    if (!outputs.ok()) {
+        return refuse(fault, INFERENCE_FAILED, "ExecuTorch failed to run the program (error 0x%x)",
+                      unsigned(outputs.error()));
+    }
+    const auto &values = outputs->at(0).toTensor();
+    if (values.nbytes() != output_values.size() * sizeof(float)) {
+        return refuse(fault, INFERENCE_FAILED, "the program gave %zu bytes", size_t(values.nbytes()));
+    }
+    memcpy(output_values.data(), values.const_data_ptr(), values.nbytes());
+    return true;
+}
