@@ -20,6 +20,7 @@ from edge.runner.building.store import fetch, replacing_folder, temporary_folder
 from edge.runner.building.targets import Abi
 from foundation.cache import cache_directory
 from foundation.errors import ArtifactError
+from foundation.files import sha256_bytes
 from foundation.progress import SILENT, Progress
 
 # The tags under which projects publish aarch64 and x86_64 wheels; pip takes the newest that is there.
@@ -46,8 +47,10 @@ class Wheel:
     parts: tuple[str, ...]
 
     def takes(self, name: str) -> bool:
-        """Whether the wheel's file `name` is one that a runner is built of."""
+        """Whether the wheel's file `name` is one that a runner is built of, or the one that names the version."""
         folder, _, rest = name.partition("/")
+        if folder == f"{self.package}-{self.version}.dist-info":
+            return rest == "METADATA"
         return folder == self.package and any(
             rest.startswith(part) if part.endswith("/") else rest == part for part in self.parts
         )
@@ -108,12 +111,14 @@ def _kept(wheel: Wheel, abi: Abi, progress: Progress) -> Path:
 
 
 def _folder(wheel: Wheel, abi: Abi) -> Path:
-    return cache_directory("runtimes") / f"{wheel.project}-{wheel.version}-{abi.name}"
+    # Another version of edgecat may take other parts of the same wheel.
+    parts = sha256_bytes("\n".join(wheel.parts).encode())[:8]
+    return cache_directory("runtimes", f"{wheel.project}-{wheel.version}-{abi.name}-{parts}")
 
 
 def _find_wheel(wheel: Wheel, abi: Abi) -> Path | None:
     pattern = f"{wheel.package}-{wheel.version}-*_{abi.machine}.whl"
-    return next(iter(sorted((cache_directory("wheels")).glob(pattern))), None)
+    return next(iter(sorted(cache_directory("wheels").glob(pattern))), None)
 
 
 def _download(wheel: Wheel, abi: Abi) -> Path:
