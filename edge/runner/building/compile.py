@@ -28,20 +28,24 @@ _LINK = ("-pie", "-Wl,--allow-shlib-undefined", "-s")
 _ALIGNMENT = "-Wl,-z,max-page-size={}"
 _ANDROID_ALIGNMENT = 0x10000
 _BESIDE = "-Wl,-rpath,$ORIGIN/lib:$ORIGIN"
-# Debug output of the wheel's headers is switched by these; the wheel's libraries were built with them.
-_EXECUTORCH = ("-std=c++17", "-DC10_USING_CUSTOM_GENERATED_MACROS", "-DET_EVENT_TRACER_ENABLED", "-Wall", "-Wextra")
-_EXECUTORCH_LIBRARIES = ("executorch", "executorch_threadpool", "executorch_backend_xnnpack")
+_LIBRARY = {"litert": "libLiteRt.so", "tflite": "libtensorflowlite_c.so"}
+# The wheel's libraries were built with these macros.
+_EXECUTORCH = (
+    *("-std=c++17", "-DC10_USING_CUSTOM_GENERATED_MACROS", "-DET_EVENT_TRACER_ENABLED"),
+    *("-Wall", "-Wextra", "-Werror"),
+)
 _ZIG_MACHINE = {"x86_64": "x86_64", "arm64-v8a": "aarch64"}
 _SECONDS = 300
 
 
-def compile_linux(engine: Literal["litert", "executorch"], abi: str, libraries: Path, out: Path) -> None:
+def compile_linux(engine: Literal["litert", "executorch", "tflite"], abi: str, libraries: Path, out: Path) -> None:
     """Compile a runner for glibc. It looks for its libraries beside itself and in `lib` beside itself.
 
     Args:
         engine: the runtime that it is linked to.
         abi: `x86_64` or `arm64-v8a`.
-        libraries: the runtime's package as its wheel has it: `ai_edge_litert` or `executorch`.
+        libraries: the runtime's package as its wheel has it (`ai_edge_litert`, `executorch`); for `tflite` a folder
+            with `libtensorflowlite_c.so`.
         out: the program's file; it is there only if everything went well.
 
     Raises:
@@ -49,25 +53,33 @@ def compile_linux(engine: Literal["litert", "executorch"], abi: str, libraries: 
     """
     target = ABIS[abi]
     hint = compiler_hint(target)
-    version = f'-D{engine.upper()}_VERSION="{_wheel_version(libraries)}"'
-    gcc, gxx = compiler_name(target, "gcc"), compiler_name(target)
     with tempfile.TemporaryDirectory(prefix="edgecat-compile-") as name:
         folder = Path(name)
+        gcc = compiler_name(target, "gcc")
         _run([gcc, "-c", *_C, *(str(SOURCES / f"{part}.c") for part in CORE)], folder, hint)
-        if engine == "litert":
-            _run([gcc, "-c", *_C, version, str(SOURCES / "litert.c")], folder, hint)
-            link = [gcc, *_LINK, str(libraries / "libLiteRt.so")]
+        if engine == "executorch":
+            program, linked = compiler_name(target), _executorch_libraries(libraries)
+            _run([program, "-c", *_executorch_flags(libraries), str(SOURCES / "executorch.cc")], folder, hint)
         else:
-            include = libraries / "include"
-            paths = ("-isystem", str(include), "-isystem", str(include / "executorch/runtime/core/portable_type/c10"))
-            flags = (*_COMPILE, *_EXECUTORCH, "-Werror", version, *paths)
-            _run([gxx, "-c", *flags, str(SOURCES / "executorch.cc")], folder, hint)
-            # The XNNPACK backend is found by its static constructor: nothing refers to it by name.
-            wanted = (f"-l{library}" for library in _EXECUTORCH_LIBRARIES)
-            link = [gxx, *_LINK, f"-L{libraries / 'lib'}", "-Wl,--no-as-needed", *wanted, "-Wl,--as-needed"]
+            program, linked = gcc, [str(libraries / _LIBRARY[engine])]
+            version = [_version(libraries)] if engine == "litert" else []
+            _run([gcc, "-c", *_C, *version, str(SOURCES / f"{engine}.c")], folder, hint)
         objects = sorted(path.name for path in folder.glob("*.o"))
-        _run([*link[:1], *objects, *link[1:], _BESIDE, _ALIGNMENT.format(target.alignment), "-o", "runner"], folder, hint)
+        link = [*_LINK, _ALIGNMENT.format(target.alignment), _BESIDE]
+        _run([program, *objects, *linked, *link, "-o", "runner"], folder, hint)
         _place(folder / "runner", out)
+
+
+def _executorch_flags(package: Path) -> list[str]:
+    include = package / "include"
+    paths = (include, include / "executorch/runtime/core/portable_type/c10")
+    return [*_COMPILE, *_EXECUTORCH, _version(package), *(word for path in paths for word in ("-isystem", str(path)))]
+
+
+def _executorch_libraries(package: Path) -> list[str]:
+    names = [f"-l{name}" for name in ("executorch", "executorch_threadpool", "executorch_backend_xnnpack")]
+    # The XNNPACK backend announces itself when it is loaded: nothing refers to it by name.
+    return [f"-L{package / 'lib'}", "-Wl,--no-as-needed", *names, "-Wl,--as-needed"]
 
 
 def compile_android(
@@ -97,7 +109,11 @@ def compile_android(
     with tempfile.TemporaryDirectory(prefix="edgecat-compile-") as name:
         folder = Path(name)
         # By path and never by -lc: zig has no libc for this target and says so.
-        _run([*cc, "-shared", "-nostdlib", "-w", "-Wl,-soname,libc.so", str(bionic / "libc.c"), "-o", "libc.so"], folder, ZIG_HINT)
+        _run(
+            [*cc, "-shared", "-nostdlib", "-w", "-Wl,-soname,libc.so", str(bionic / "libc.c"), "-o", "libc.so"],
+            folder,
+            ZIG_HINT,
+        )
         sources = [str(SOURCES / f"{part}.c") for part in (*CORE, "tflite")] + [str(bionic / "start.c")]
         freestanding = ("-nostdlib", "-ffreestanding", "-fno-stack-protector", "-DEDGECAT_BIONIC")
         flags = (*_C[:1], *_COMPILE, "-Wall", "-Wextra", "-Werror", *freestanding)
@@ -108,16 +124,16 @@ def compile_android(
         _place(folder / "runner", out)
 
 
-def _wheel_version(package: Path) -> str:
-    """Of the wheel that a package directory was unpacked from, by the dist-info beside it."""
-    found = sorted(package.parent.glob(f"{package.name}-*.dist-info"))
-    match = re.fullmatch(rf"{package.name}-(\d[\w.]*)\.dist-info", found[0].name) if len(found) == 1 else None
+def _version(package: Path) -> str:
+    """The macro that tells a runtime's version: that of the wheel, by the dist-info beside its package."""
+    names = [path.name for path in package.parent.glob(f"{package.name}-*.dist-info")]
+    match = re.fullmatch(rf"{package.name}-(\d[\w.]*)\.dist-info", names[0]) if len(names) == 1 else None
     if match is None:
         raise ArtifactError(
-            f"{package}: cannot tell which version this is: no {package.name}-VERSION.dist-info beside it",
+            f"cannot tell which version {package} is: there is no {package.name}-VERSION.dist-info beside it",
             hint="unpack the whole wheel",
         )
-    return match[1]
+    return f'-D{"LITERT" if package.name == "ai_edge_litert" else "EXECUTORCH"}_VERSION="{match[1]}"'
 
 
 def _run(command: list[str], folder: Path, hint: str) -> None:

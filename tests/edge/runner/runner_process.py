@@ -23,6 +23,7 @@ class RunnerKind:
         runtimes: the kinds of model files that it can run, as manifests name them.
         runtime: what `--runtime` calls what answers, if it is not what the manifest says.
         packages: where that runtime's packages are, if this process cannot import them.
+        emulated: its processor is not this machine's, so it is slow.
     """
 
     name: str
@@ -30,6 +31,7 @@ class RunnerKind:
     runtimes: tuple[str, ...]
     runtime: str | None = None
     packages: Path | None = None
+    emulated: bool = False
 
 
 class RunnerProcess:

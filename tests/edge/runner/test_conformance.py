@@ -32,6 +32,7 @@ from foundation.answers import AnswerPolicy, Answers
 from foundation.files import sha256_bytes
 from foundation.manifest import Artifact
 
+from .native_runners import EMULATED, OWN, native_kind
 from .runner_process import RunnerKind, RunnerProcess
 from .runtime_process import logits_without_runner
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.export, pytest.mark.timeout(60, func_only=True)]
 
-RUNNERS = ("python", "python-legacy")
+RUNNERS = ("python", "python-legacy", *OWN, *EMULATED)
 MODELS = (("tflite_int8", 1), ("tflite_fp32", 3), ("executorch_int8", 1), ("executorch_fp32", 3))
 # What depends on the runtime, but not on the model; and what depends on neither, so that one model will do.
 each_runtime = pytest.mark.parametrize("artifact", [MODELS[0], MODELS[2]], indirect=True, ids=["tflite", "executorch"])
@@ -66,7 +67,7 @@ def kind(request: pytest.FixtureRequest, kinds: dict[str, RunnerKind]) -> Runner
         packages = request.getfixturevalue("legacy_packages")
         command = (*kinds["python"].command, f"--packages={packages}")
         return RunnerKind(request.param, command, ("tflite",), legacy.RUNTIME, packages)
-    return kinds[request.param]
+    return kinds[request.param] if request.param in kinds else native_kind(request.param)
 
 
 @pytest.fixture(scope="module", params=MODELS, ids=lambda model: f"{model[0]}-{model[1]}")
@@ -74,6 +75,8 @@ def artifact(request: pytest.FixtureRequest, kind: RunnerKind, exported: Callabl
     recipe, channels = request.param or next(m for m in MODELS if m[0].partition("_")[0] in kind.runtimes)
     if recipe.partition("_")[0] not in kind.runtimes:
         pytest.skip(f"the {kind.name} runner does not run {recipe}")
+    if kind.emulated and recipe.endswith("fp32"):
+        pytest.skip("one model for each emulated runner: they are slow")
     return exported(recipe, channels).artifact
 
 
