@@ -28,7 +28,8 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
         UsageError: the place cannot be written.
     """
     path = Path(path)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial"
+    # A part of the name: the whole of it may leave no room for more.
+    temporary = path.parent / f".{path.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}.partial"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:

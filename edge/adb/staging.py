@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from edge.adb.client import Adb
 
 _PATTERN = ".edgecat-????????????.partial"
+# By the time of change of the inode: the device's own clock, which no pushed time stamp alters. More than a day.
+_OLD = "-ctime +0"
 _FREE = re.compile(r"\s\d+\s+\d+\s+(\d+)\s+\d+%\s")
 
 
@@ -42,8 +44,7 @@ class Staging:
         directory = sheltered(directory or ".")
         self.path = posixpath.join(directory, f".edgecat-{secrets.token_hex(6)}.partial")
         mine, place = shlex.quote(self.path), shlex.quote(directory)
-        # By the time of change of the inode: the device's own clock, which no pushed time stamp alters.
-        sweep = f"find {place} -maxdepth 1 -name '{_PATTERN}' -ctime +0 -exec rm -rf {{}} + 2>/dev/null"
+        sweep = f"find {place} -maxdepth 1 -name '{_PATTERN}' {_OLD} -exec rm -rf {{}} + 2>/dev/null"
         self.shell = CleanupShell(adb.connection, f"rm -rf {mine}; {sweep}")
         try:
             with explaining(adb, directory, needed):

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from edgecat import __version__
-from edgecat.cli import data, devices, emulator, run, runner, stages
+from edgecat.cli import data, devices, doctor, emulator, run, runner, stages
 
 # Click's UsageError. Newer Typers carry Click under a private name; a public child of it gives it away in all.
 WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
@@ -44,8 +44,8 @@ def _main(
 
 
 app.command("run")(run.run)
-app.command("devices")(devices.devices)
-app.command("doctor")(devices.doctor)
+app.add_typer(devices.app, name="devices")
+app.command("doctor")(doctor.doctor)
 app.command("train")(stages.train)
 app.command("export")(stages.export)
 app.command("push")(stages.push)
