@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge.adb.server import ServerDevice, list_server_devices, server_runs
-from edge.devices import emulators
+from edge.devices import emulators, isolated
 from edge.devices.embedded import filesystem
+from edge.devices.emulator_records import EmulatorRecord
+from edge.devices.system.layout import build_properties, device_properties
 from foundation.errors import DeviceError
 
 _HINTS = {
@@ -26,7 +28,8 @@ class ListedDevice:
     Attributes:
         spec: what `--device` takes.
         kind: physical, emulated or embedded; None where the device cannot be asked.
-        state: `ready` (would be started), `running`, or adb's word: device, unauthorized, offline, …
+        state: `ready` (would be started), `not built` (would be built first), `unavailable`, `running`, or adb's word:
+            device, unauthorized, offline, …
         model: the maker's name, None where unknown.
         abi: by Android's name, None where unknown.
         os_version: None where unknown.
@@ -48,12 +51,13 @@ class ListedDevice:
 
 
 def list_devices() -> list[ListedDevice]:
-    """The embedded device, the emulators that run, and what a running adb server knows. Starts nothing.
+    """The devices made for the occasion, the emulators that run, and what a running adb server knows. Starts nothing.
 
     Raises:
         DeviceError: what listens on the adb server's port is no adb server.
     """
-    return [_embedded(), *_emulators(), *(_of_server(device) for device in list_server_devices())]
+    made = [_made_for_the_occasion(spec) for spec in isolated.SPECS]
+    return [_embedded(), *made, *_emulators(), *(_of_server(device) for device in list_server_devices())]
 
 
 def server_note() -> str | None:
@@ -66,10 +70,27 @@ def _embedded() -> ListedDevice:
 
 
 def _emulators() -> list[ListedDevice]:
-    return [
-        ListedDevice(record.spec, "embedded", "running", "edgecat embedded", filesystem.abi(), filesystem.os_version())
-        for record in emulators.list_running()
-    ]
+    return [_emulator(record) for record in emulators.list_running()]
+
+
+def _isolated(device: str, spec: str, state: str) -> ListedDevice:
+    kind, abi = isolated.split(device)
+    said = build_properties(abi) | device_properties(kind, abi)
+    return ListedDevice(spec, "emulated", state, said["ro.product.model"], abi, said["ro.build.version.release"])
+
+
+def _emulator(record: EmulatorRecord) -> ListedDevice:
+    if record.device == "embedded":
+        return replace(_embedded(), spec=record.spec, state="running")
+    return _isolated(record.device, record.spec, "running")
+
+
+def _made_for_the_occasion(spec: str) -> ListedDevice:
+    """A sandbox or virtual machine that `--device` would start."""
+    reasons = isolated.missing(spec)
+    if reasons:
+        return replace(_isolated(spec, spec, "unavailable"), hint="; ".join(reasons))
+    return _isolated(spec, spec, "ready" if isolated.built(spec) else "not built")
 
 
 def _of_server(device: ServerDevice) -> ListedDevice:

@@ -10,10 +10,12 @@ from edge.adb.client import Adb
 from edge.adb.connection import DirectConnection
 from edge.adb.keys import HostKey
 from edge.adb.server import ServerConnection, list_server_devices
-from edge.devices import emulators
+from edge.devices import emulators, isolated
 from edge.devices.embedded.launch import EmbeddedDevice
+from edge.devices.emulator_records import EmulatorRecord
 from edge.devices.information import DeviceInfo, inspect
 from edge.devices.spec import DeviceSpec, parse_spec
+from edge.devices.system.launch import connect_to
 from foundation.errors import DeviceError, UsageError
 
 
@@ -64,17 +66,28 @@ def open_device(spec: DeviceSpec | str | None = None, key: Path | None = None) -
 def _connect(spec: DeviceSpec, key: Path | None, held: contextlib.ExitStack) -> Adb:
     if spec.kind == "embedded":
         device = held.enter_context(EmbeddedDevice.start())
-        return Adb(DirectConnection(*device.address, HostKey(device.key_path)))
+        return Adb(DirectConnection.tcp(*device.address, HostKey(device.key_path)))
     if spec.kind == "emulator":
-        record = emulators.find(spec.name or "")
-        return Adb(DirectConnection(*record.address, HostKey(key or record.key)))
+        return Adb(_kept(emulators.find(spec.name or ""), key))
+    if spec.kind in isolated.KINDS:
+        made = held.enter_context(isolated.start(str(spec)))
+        return Adb(DirectConnection.over(made.connect(), str(spec)))
     if spec.kind == "tcp":
         address = (spec.host or "", spec.port or 0)
         known = key or emulators.key_for(address)
-        return Adb(DirectConnection(*address, HostKey(known) if known else None))
+        return Adb(DirectConnection.tcp(*address, HostKey(known) if known else None))
     if spec.kind == "serial":
         return Adb(ServerConnection(spec.name or _only_serial()))
     raise UsageError(f"device {spec} is not built yet (issue 3)", hint="use embedded, tcp:HOST:PORT or serial:XYZ")
+
+
+def _kept(record: EmulatorRecord, key: Path | None) -> DirectConnection:
+    if record.socket is not None:
+        return DirectConnection.over(connect_to(record.socket, record.spec), record.spec)
+    if record.address is None:
+        raise DeviceError(f"{record.spec} cannot be reached", hint=f"edgecat emulator stop --name {record.name}")
+    known = key or record.key
+    return DirectConnection.tcp(*record.address, HostKey(known) if known else None)
 
 
 def _only_serial() -> str:

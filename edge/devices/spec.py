@@ -10,7 +10,7 @@ from foundation.errors import UsageError
 
 Kind = Literal["embedded", "emulator", "tcp", "serial", "sandbox", "vm", "usb"]
 _NAMED: dict[str, Kind] = {"emulator": "emulator", "sandbox": "sandbox", "vm": "vm", "usb": "usb"}
-_FORMS = "embedded, emulator:NAME, tcp:HOST:PORT, serial:XYZ or serial"
+_FORMS = "embedded, sandbox:ABI, vm:ABI, emulator:NAME, tcp:HOST:PORT, serial:XYZ or serial"
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class DeviceSpec:
 
     Attributes:
         kind: which road leads to it.
-        name: the emulator's name, the serial or the architecture; None where there is only one choice.
+        name: the emulator's name, the serial or the ABI; None where there is only one choice.
         host: of a direct TCP connection.
         port: of a direct TCP connection.
     """
@@ -40,9 +40,9 @@ def parse_spec(text: str | None = None) -> DeviceSpec:
     """Read a device spec.
 
     `embedded`: a device made for the occasion; `emulator:NAME`: one kept running by `edgecat emulator start`;
-    `tcp:HOST:PORT`: a direct connection; `serial:XYZ`: a device of the adb server; `serial`: its only one;
-    `sandbox:ARCH`, `vm:ARCH`, `usb:SERIAL`: read, but not built yet. Nothing given: `serial:$ANDROID_SERIAL` if that is
-    set, else `embedded`.
+    `sandbox:ABI`, `vm:ABI`: one with the real adbd, made for the occasion; `tcp:HOST:PORT`: a direct connection;
+    `serial:XYZ`: a device of the adb server; `serial`: its only one; `usb:SERIAL`: read, but not built yet. Nothing
+    given: `serial:$ANDROID_SERIAL` if that is set, else `embedded`.
 
     Raises:
         UsageError: anything else.

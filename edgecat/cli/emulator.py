@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -10,41 +11,82 @@ from edgecat.cli import options
 from edgecat.cli.output import Output
 from foundation.errors import DeviceError, UsageError
 
+if TYPE_CHECKING:
+    from edge.devices.emulator_records import EmulatorRecord
+
 app = typer.Typer(no_args_is_help=True, help="Keep an emulated device running, for edgecat and for the real adb.")
 
-Kind = Annotated[str, typer.Argument(help="embedded: the device side of adb in Python, on loopback, needs only pip.")]
-Name = Annotated[str, typer.Option("--name", help="What to call it; several may run under different names.")]
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+Device = Annotated[
+    str,
+    typer.Argument(
+        help="embedded: the device side of adb in Python, on loopback, needs only pip. sandbox:x86_64, "
+        "sandbox:arm64-v8a: Android's own adbd in namespaces. vm:arm64-v8a: a virtual machine with a kernel of its own."
+    ),
+]
+Name = Annotated[
+    Optional[str],  # noqa: UP045 - read at run time by Typer, also on 3.10
+    typer.Option("--name", help="What to call it; several may run under different names. Default: the device's own."),
+]
+Port = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--port",
+        min=0,
+        max=65535,
+        help="Listen on 127.0.0.1 for other adb clients; 0 takes any free port. The adbd of sandbox and vm demands no "
+        "key: with a port, every user of this computer has a shell on the device. They listen on none unless told to.",
+        show_default=False,
+    ),
+]
+DataSize = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--data-size", help="Size of /data on sandbox and vm, as in 64M or 1G."),
+]
+Memory = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--memory", help="Memory of a vm, as in 256M. Default: 512M.", show_default=False),
+]
+PageSize = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--page-size", help="4k or 16k: pages of a vm's kernel. Default: 4k.", show_default=False),
+]
+
+
+@app.command("build")
+def build(device: Device, page_size: PageSize = None, json: options.Json = False) -> None:
+    """Fetch and build what a sandbox or vm is made of, once, into the cache; no root is needed."""
+    with Output(json) as output:
+        from edge.devices import isolated
+
+        isolated.build(device, isolated.StartOptions(page_bytes=_bytes(page_size)), output)
+        output.result({"built": device}, f"built {device}")
 
 
 @app.command("start")
-def start(kind: Kind = "embedded", name: Name = "embedded", json: options.Json = False) -> None:
-    """Start a device that keeps running; print its address and the key that it accepts."""
-    if kind != "embedded":
-        raise UsageError(f"no emulated device of kind {kind!r}", hint="use embedded")
+def start(
+    device: Device = "embedded",
+    name: Name = None,
+    port: Port = None,
+    data_size: DataSize = None,
+    memory: Memory = None,
+    page_size: PageSize = None,
+    json: options.Json = False,
+) -> None:
+    """Start a device that keeps running; print how to reach it."""
     with Output(json) as output:
-        from edge.devices import emulators
+        from edge.devices import emulators, isolated
 
-        record = emulators.start(name)
-        host, port = record.address
-        document = {
-            "name": record.name,
-            "spec": record.spec,
-            "address": f"{host}:{port}",
-            "key": str(record.key),
-            "root": str(record.root),
-            "pid": record.pid,
-            "serial": record.serial,
-        }
-        output.result(
-            document,
-            f"{record.spec} at {host}:{port}\n"
-            f"edgecat:  --device {record.spec}\n"
-            f"real adb: ADB_VENDOR_KEYS={record.key} adb connect {host}:{port}",
-        )
+        chosen = isolated.StartOptions(port, _bytes(data_size), _bytes(memory), _bytes(page_size))
+        if device != "embedded" and not isolated.built(device):
+            isolated.build(device, chosen, output)
+        record = emulators.start(name, device, chosen)
+        output.result(_document(record), "\n".join(_lines(record)))
 
 
 @app.command("stop")
-def stop(name: Name = "embedded", json: options.Json = False) -> None:
+def stop(name: Annotated[str, typer.Option("--name")] = "embedded", json: options.Json = False) -> None:
     """Stop a device and remove its files."""
     with Output(json) as output:
         from edge.devices import emulators
@@ -60,8 +102,33 @@ def list_emulators(json: options.Json = False) -> None:
     with Output(json) as output:
         from edge.devices import emulators
 
-        found = emulators.list_running()
-        rows = [
-            {"name": r.name, "spec": r.spec, "address": f"{r.address[0]}:{r.address[1]}", "pid": r.pid} for r in found
-        ]
-        output.result({"emulators": rows}, "\n".join(f"{r['spec']}  {r['address']}" for r in rows) or "none runs")
+        found = [_document(record) for record in emulators.list_running()]
+        lines = [f"{one['spec']}  {one['device']}  {one['address'] or 'no port'}" for one in found]
+        output.result({"emulators": found}, "\n".join(lines) or "none runs")
+
+
+def _document(record: EmulatorRecord) -> dict[str, Any]:
+    address = f"{record.address[0]}:{record.address[1]}" if record.address else None
+    kept = {name: value for name, value in record.document().items() if name != "directory"}
+    return kept | {"spec": record.spec, "address": address}
+
+
+def _lines(record: EmulatorRecord) -> list[str]:
+    lines = [f"{record.spec} ({record.device})", f"edgecat:  --device {record.spec}"]
+    if record.address:
+        host, port = record.address
+        key = f"ADB_VENDOR_KEYS={record.key} " if record.key else ""
+        lines.append(f"real adb: {key}adb connect {host}:{port}")
+        lines += [] if record.key else ["beware: every user of this computer can connect there, no key is asked for"]
+    else:
+        lines.append("real adb: none can connect; start it with --port 0")
+    return lines
+
+
+def _bytes(size: str | None) -> int | None:
+    if size is None:
+        return None
+    match = re.fullmatch(r"(\d+)([kmg]?)b?", size.strip().lower())
+    if not match or not int(match[1]):
+        raise UsageError(f"{size!r} is no size", hint="write it as in 64M or 1G")
+    return int(match[1]) * _UNITS[match[2]]

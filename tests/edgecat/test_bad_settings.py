@@ -118,5 +118,5 @@ def test_a_query_that_cannot_work_is_refused_before_anything_is_read(edgecat: Co
 
 
 def test_an_emulator_of_another_kind_or_a_bad_name_is_refused(edgecat: CommandLine) -> None:
-    assert "no emulated device of kind 'vm'" in edgecat("emulator", "start", "vm").refusal(2)
+    assert "no emulated device 'vm'" in edgecat("emulator", "start", "vm").refusal(2)
     assert "is no name" in edgecat("emulator", "start", "--name", "../up").refusal(2)

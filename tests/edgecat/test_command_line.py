@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(60)
 
 COMMANDS = ["run", "devices", "doctor", "train", "export", "push"]
 COMMANDS += ["query", "attack", "bench", "report", "data", "emulator"]
-SUBCOMMANDS = [("data", "show"), ("emulator", "start"), ("emulator", "stop"), ("emulator", "list")]
+SUBCOMMANDS = [("data", "show"), ("emulator", "build"), ("emulator", "start"), ("emulator", "stop"), ("emulator", "list")]
 
 
 def loaded(ended: Ended) -> set[str]:

@@ -29,13 +29,20 @@ def missing(abi: str) -> list[str]:
         return [f"sandboxes need Linux on x86_64 or aarch64, not {platform.system()} on {platform.machine()}"]
     if abi == "x86_64" and platform.machine() != "x86_64":
         return ["sandbox:x86_64 needs an x86_64 machine: use sandbox:arm64-v8a"]
-    reasons = _missing_in_kernel()
-    fetched = rootfs_directory(abi).is_dir()
-    if abi == "arm64-v8a" and arm64.needed():
-        fetched = fetched and (arm64.installed_qemu() is not None or arm64.cached_qemu().is_file())
-        if _kernel_version() < (6, 7):
-            reasons.append("a Linux kernel before 6.7 has no binfmt_misc in namespaces: use vm:arm64-v8a")
-    return reasons if fetched else reasons + packages.missing()
+    reasons = missing_in_kernel()
+    if abi == "arm64-v8a" and arm64.needed() and _kernel_version() < (6, 7):
+        reasons.append("a Linux kernel before 6.7 has no binfmt_misc in namespaces: use vm:arm64-v8a")
+    return reasons if built(abi) else reasons + packages.missing()
+
+
+def built(abi: str) -> bool:
+    """Whether nothing has to be fetched any more.
+
+    Raises:
+        UsageError: no such ABI.
+    """
+    emulator = abi != "arm64-v8a" or not arm64.needed() or arm64.installed_qemu() or arm64.cached_qemu().is_file()
+    return rootfs_directory(abi).is_dir() and bool(emulator)
 
 
 def build(abi: str, progress: Progress = SILENT) -> tuple[Path, Path | None]:
@@ -71,7 +78,8 @@ def start(abi: str, *, data_bytes: int = DATA_BYTES, port: int | None = None, de
     return launch(Launch(KIND, abi, arguments, START_SECONDS), port=port, detached=detached)
 
 
-def _missing_in_kernel() -> list[str]:
+def missing_in_kernel() -> list[str]:
+    """What keeps namespaces from being made here, each with what brings it."""
     if not Path("/proc/self/ns/user").exists():
         return ["this kernel has no user namespaces"]
     for name, hint in (
