@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import posixpath
 import shlex
 from dataclasses import dataclass
 
 from edge.deployed import DeployedModel
 from edge.devices.opening import OpenDevice
 from edge.runner import legacy
-from edge.runner.bundle import runner_bundle
+from edge.runner.packages import RunnerPackage, choose_runner, python_package
 from foundation.answers import AnswerPolicy
 from foundation.errors import DeviceError, UsageError
-from foundation.files import sha256_bytes
+from foundation.files import sha256_bytes, sha256_file
 from foundation.manifest import Artifact, Manifest
 from foundation.progress import SILENT, Progress
 
@@ -34,6 +35,8 @@ class RunnerOptions:
 
 
 DEFAULT = RunnerOptions()
+# What a shell says of a program that it cannot execute, or cannot find.
+_CANNOT_START = (126, 127)
 
 
 def push_artifact(device: OpenDevice, artifact: Artifact, progress: Progress = SILENT) -> str:
@@ -51,17 +54,40 @@ def push_artifact(device: OpenDevice, artifact: Artifact, progress: Progress = S
     return remote
 
 
-def push_runner(device: OpenDevice) -> str:
-    """Bring the Python runner to the device; its path there."""
-    bundle = runner_bundle()
-    remote = f"{device.info.workdir}/runner-{sha256_bytes(bundle)[:16]}.pyz"
-    device.adb.check_shell(f"mkdir -p {shlex.quote(device.info.workdir)}")
-    device.adb.push_verified(bundle, remote)
-    return remote
+def push_runner(device: OpenDevice, package: RunnerPackage, progress: Progress = SILENT) -> str:
+    """Bring a runner to the device, whole and verified there; what is there already is not sent again.
+
+    Returns:
+        its directory on the device.
+    """
+    folder = f"{device.info.workdir}/runners/{package.name}-{package.digest[:16]}"
+    if _is_whole(device, package, folder):
+        return folder
+    folders = {posixpath.dirname(f"{folder}/{name}") for name in package.files}
+    device.adb.check_shell(f"mkdir -p {shlex.join(sorted(folders))}")
+    for name, content in package.files.items():
+        mode = 0o755 if name in package.executable else 0o644
+        device.adb.push_verified(content, f"{folder}/{name}", mode, progress)
+    return folder
+
+
+def _is_whole(device: OpenDevice, package: RunnerPackage, folder: str) -> bool:
+    """Whether the device has every file of it, by one question."""
+    lines = []
+    for name, content in package.files.items():
+        digest = sha256_bytes(content) if isinstance(content, bytes) else sha256_file(content)
+        lines.append(f"{digest}  {name}\n")
+    checked = device.adb.shell(f"cd {shlex.quote(folder)} && sha256sum -c -", stdin="".join(lines).encode())
+    return checked.exit_code == 0
 
 
 def start(
-    device: OpenDevice, remote: str, manifest: Manifest, policy: AnswerPolicy, options: RunnerOptions = DEFAULT
+    device: OpenDevice,
+    remote: str,
+    manifest: Manifest,
+    policy: AnswerPolicy,
+    options: RunnerOptions = DEFAULT,
+    progress: Progress = SILENT,
 ) -> DeployedModel:
     """Start the runner on a model that is on the device already.
 
@@ -71,6 +97,7 @@ def start(
         manifest: what it must be; the runner refuses any other file.
         policy: what answers may carry.
         options: what shall answer.
+        progress: shows the building and pushing of the runner.
 
     Raises:
         ArtifactError: the file there is another, or the runtime refuses it.
@@ -79,19 +106,15 @@ def start(
     """
     policy.width(len(manifest.class_names))
     words = _options(manifest, policy, remote, options) | _runtime(device, manifest, options.runtime)
-    runner = push_runner(device)
+    package = _choose(device, manifest, options, progress)
+    folder = push_runner(device, package, progress)
     arguments = " ".join(f"--{name}={shlex.quote(value)}" for name, value in words.items())
-    session = device.adb.start(f"exec python3 {shlex.quote(runner)} {arguments}")
+    session = device.adb.start(f"cd {shlex.quote(folder)} && exec {shlex.join(package.command)} {arguments}")
     try:
         return DeployedModel(session, manifest, policy, device.info.spec)
     except DeviceError as error:
-        if error.exit_status == 127:
-            raise DeviceError(
-                "the device has no python3 for the Python runner",
-                device=device.info.spec,
-                exit_status=127,
-                hint="use the embedded device, or a board that has Python and the runtime",
-            ) from error
+        if error.exit_status in _CANNOT_START:
+            raise _cannot_start(device, package, error) from error
         raise
 
 
@@ -105,7 +128,7 @@ def deploy(
     """Push a model and start it; see `push_artifact` and `start`."""
     _runtime(device, artifact.manifest, options.runtime)
     remote = push_artifact(device, artifact, progress)
-    return start(device, remote, artifact.manifest, policy or AnswerPolicy("label"), options)
+    return start(device, remote, artifact.manifest, policy or AnswerPolicy("label"), options, progress)
 
 
 def _options(manifest: Manifest, policy: AnswerPolicy, remote: str, options: RunnerOptions) -> dict[str, str]:
@@ -136,3 +159,28 @@ def _runtime(device: OpenDevice, manifest: Manifest, runtime: str | None) -> dic
             hint="--device embedded",
         )
     return {"runtime": legacy.RUNTIME, "packages": str(legacy.packages())}
+
+
+def _choose(device: OpenDevice, manifest: Manifest, options: RunnerOptions, progress: Progress) -> RunnerPackage:
+    if options.runtime == legacy.RUNTIME:
+        return python_package()
+    info = device.info
+    return choose_runner(
+        manifest.runtime,
+        info.abi,
+        info.bionic,
+        preferred=options.runner,
+        page_bytes=info.page_bytes,
+        progress=progress,
+    )
+
+
+def _cannot_start(device: OpenDevice, package: RunnerPackage, error: DeviceError) -> DeviceError:
+    python = package.name == "python"
+    return DeviceError(
+        f"the device cannot start the runner {package.name}",
+        device=device.info.spec,
+        exit_status=error.exit_status,
+        stderr=error.stderr,
+        hint="it has no python3: use --runner native" if python else f"is it a device for {package.abi}? see doctor",
+    )

@@ -44,6 +44,8 @@ class DeviceInfo:
         os_version: Android's version, or the host's where the device is embedded.
         workdir: absolute directory on the device where files can be written and run.
         properties: those of `getprop` that say how fast a device is, and nothing of its owner.
+        bionic: whether it has Android's own C library, against which programs for Android are linked.
+        page_bytes: size of its memory pages; newer phones have 16,384.
     """
 
     spec: str
@@ -54,6 +56,8 @@ class DeviceInfo:
     os_version: str
     workdir: str
     properties: Mapping[str, str]
+    bionic: bool = False
+    page_bytes: int = 4096
 
 
 def inspect(adb: Adb, spec: str) -> DeviceInfo:
@@ -65,6 +69,7 @@ def inspect(adb: Adb, spec: str) -> DeviceInfo:
     said = adb.properties()
     kind = device_kind(said, adb.serial)
     # An embedded device is made anew each time, but always of this computer: that is what records are to tell apart.
+    bionic, page_bytes = _system(adb)
     serial = "embedded" if kind == "embedded" else said.get("ro.serialno") or adb.serial
     return DeviceInfo(
         spec=spec,
@@ -75,6 +80,8 @@ def inspect(adb: Adb, spec: str) -> DeviceInfo:
         os_version=said.get("ro.build.version.release", "unknown"),
         workdir=said.get("edgecat.workdir", PHONE_WORKDIR),
         properties={name: said[name] for name in _KEPT if said.get(name)},
+        bionic=bionic,
+        page_bytes=page_bytes,
     )
 
 
@@ -116,6 +123,13 @@ def _salt() -> bytes:
     salt = secrets.token_bytes(16)
     write_bytes(place, salt, mode=0o600)
     return salt
+
+
+def _system(adb: Adb) -> tuple[bool, int]:
+    """Whether there is a bionic linker, and the size of a memory page; 4,096 where the device cannot tell."""
+    found = adb.shell("test -e /system/bin/linker64 && echo bionic; getconf PAGE_SIZE").stdout.split()
+    numbers = [int(word) for word in found if word.isdigit()]
+    return b"bionic" in found, numbers[0] if numbers else 4096
 
 
 def _machine(adb: Adb) -> str:

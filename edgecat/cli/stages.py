@@ -241,9 +241,7 @@ def bench(
         serving = RunnerOptions(runner, threads=threads, cpus=cpus)
         with (
             open_device(device, key) as opened,
-            deploy(
-                opened, artifact, options=RunnerOptions(runner, threads=threads, cpus=cpus), progress=output
-            ) as deployed,
+            deploy(opened, artifact, options=serving, progress=output) as deployed,
         ):
             run_id = artifact.manifest.sha256[:16]
             record = measure_latency(deployed, artifact, request, opened.info, run_id, output)

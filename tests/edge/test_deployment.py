@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from edge.deployed import FRAME_IMAGES, DeployedModel
 from edge.deployment import deploy, push_artifact, push_runner, start
 from edge.devices.opening import OpenDevice
+from edge.runner.bundle import runner_bundle
 from edge.runner.messages import BenchmarkRequest
+from edge.runner.packages import python_package
 from foundation.answers import AnswerPolicy
 from foundation.errors import ArtifactError, DataError, DeviceError, ExitCode, UsageError
+from foundation.files import sha256_bytes
 from foundation.manifest import Artifact, load_artifact, manifest_path, save_manifest
 
 if TYPE_CHECKING:
@@ -91,10 +94,17 @@ def test_models_of_one_name_and_other_content_do_not_displace_each_other(
 
 
 def test_the_runner_is_sent_once(phone: OpenDevice) -> None:
-    remote = push_runner(phone)
-    before = inode(phone, remote)
-    assert push_runner(phone) == remote
-    assert inode(phone, remote) == before
+    folder = push_runner(phone, python_package())
+    before = inode(phone, f"{folder}/runner.pyz")
+    assert push_runner(phone, python_package()) == folder
+    assert inode(phone, f"{folder}/runner.pyz") == before
+
+
+def test_a_runner_of_which_a_file_is_torn_is_made_whole(phone: OpenDevice) -> None:
+    folder = push_runner(phone, python_package())
+    phone.adb.check_shell(f"echo torn > {folder}/runner.pyz")
+    assert push_runner(phone, python_package()) == folder
+    assert phone.adb.sha256(f"{folder}/runner.pyz") == sha256_bytes(runner_bundle())
 
 
 def test_a_name_with_spaces_and_quotes_can_be_deployed(phone: OpenDevice, artifact: Artifact, tmp_path: Path) -> None:

@@ -300,8 +300,8 @@ class LongQuery:
 
 
 def runner_pids(device: OpenDevice) -> list[int]:
-    """Of the runners on this device. The brackets keep the shell that looks for them from finding itself."""
-    return [int(word) for word in device.adb.shell(f"pgrep -f '{device.info.workdir}/[r]unner-'").stdout.split()]
+    """Of the runners on this device, by the model that they hold. The brackets keep the shell that looks for them from finding itself."""
+    return [int(word) for word in device.adb.shell(f"pgrep -f -- '--mode[l]={device.info.workdir}/'").stdout.split()]
 
 
 def kill_runner(device: OpenDevice) -> None:
