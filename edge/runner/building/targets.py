@@ -5,8 +5,11 @@ from __future__ import annotations
 import platform
 import sys
 from dataclasses import dataclass
+from typing import Literal
 
 from foundation.errors import UsageError
+
+Engine = Literal["litert", "executorch", "tflite"]
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,10 @@ ABIS = {
         Abi("arm64-v8a", "aarch64", "EM_AARCH64", "ld-linux-aarch64.so.1", "aarch64-linux-gnu", 0x10000),
     )
 }
-# The engines of each flavour; the first is what "the" runner for .tflite means there.
-ENGINES = {"linux": ("litert", "executorch"), "android": ("tflite",)}
-# The model formats (manifest's `runtime`) that an engine runs.
-RUNTIMES = {"litert": "tflite", "tflite": "tflite", "executorch": "executorch"}
+# The engines of each flavour.
+ENGINES: dict[str, tuple[Engine, ...]] = {"linux": ("litert", "executorch"), "android": ("tflite",)}
+# The model format (a manifest's `runtime`) that an engine runs.
+RUNTIMES: dict[Engine, str] = {"litert": "tflite", "tflite": "tflite", "executorch": "executorch"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Target:
 
     abi: Abi
     flavour: str
-    engine: str
+    engine: Engine
 
     @property
     def name(self) -> str:
@@ -78,9 +81,10 @@ def make_target(abi: str, flavour: str, engine: str) -> Target:
         raise UsageError(f"no runner flavour {flavour!r}", hint=f"one of {', '.join(ENGINES)}")
     if abi not in ABIS:
         raise UsageError(f"no runner is built for ABI {abi!r}", hint=f"one of {', '.join(ABIS)}")
-    if engine not in ENGINES[flavour]:
+    chosen = next((known for known in ENGINES[flavour] if known == engine), None)
+    if chosen is None:
         raise UsageError(
             f"the {flavour} flavour has no engine {engine!r}",
             hint="; ".join(f"{name}: {', '.join(engines)}" for name, engines in ENGINES.items()),
         )
-    return Target(ABIS[abi], flavour, engine)
+    return Target(ABIS[abi], flavour, chosen)

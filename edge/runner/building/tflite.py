@@ -52,6 +52,15 @@ def npm_folder() -> Path:
     return cache_directory("runtimes", f"{NPM_PACKAGE}-{NPM_VERSION}")
 
 
+def npm_offers() -> bool:
+    """Whether npm's registry offers the package now."""
+    command = ["npm", "view", f"{NPM_PACKAGE}@{NPM_VERSION}", "dist.integrity", "--fetch-retries=0"]
+    try:
+        return fetch(command, NPM_PACKAGE).strip() == NPM_INTEGRITY
+    except ArtifactError:
+        return False
+
+
 def given_tflite(given: Path, abi: Abi) -> Path:
     """A TFLite library of the user's, checked: a shared object, or an Android archive (.aar) with one for the ABI.
 

@@ -27,6 +27,7 @@ from foundation.progress import SILENT, Progress
 _PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 # No Python of the device ever loads them, so one version does for all.
 _PYTHON = "3.11"
+_PIP = (sys.executable, "-m", "pip")
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,16 @@ def is_at_hand(wheel: Wheel, abi: Abi) -> bool:
     return _installed(wheel, abi) is not None or _folder(wheel, abi).is_dir() or _find_wheel(wheel, abi) is not None
 
 
+def is_offered(wheel: Wheel, abi: Abi) -> bool:
+    """Whether pip's index offers the wheel now."""
+    command = [*_PIP, "index", "versions", wheel.project, *_tags(abi), "--retries", "0", "--timeout", "5"]
+    try:
+        offered = fetch(command, wheel.project).partition("Available versions:")[2].partition("\n")[0]
+    except ArtifactError:
+        return False
+    return wheel.version in (version.strip() for version in offered.split(","))
+
+
 def _installed(wheel: Wheel, abi: Abi) -> Path | None:
     """The package in the running environment, if it is the same version, for the same processor, and unchanged."""
     if not abi.is_ours:
@@ -124,16 +135,20 @@ def _find_wheel(wheel: Wheel, abi: Abi) -> Path | None:
 def _download(wheel: Wheel, abi: Abi) -> Path:
     kept = cache_directory("wheels")
     with temporary_folder(kept) as temporary:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        command += ["--python-version", _PYTHON, "--implementation", "cp", "--abi", f"cp{_PYTHON.replace('.', '')}"]
-        command += [word for tag in _PLATFORMS for word in ("--platform", f"{tag}_{abi.machine}")]
-        fetch(
-            [*command, "--dest", str(temporary), f"{wheel.project}=={wheel.version}"], f"the wheel of {wheel.project}"
-        )
+        command = [*_PIP, "download", "--quiet", "--no-deps", *_tags(abi), "--dest", str(temporary)]
+        command.append(f"{wheel.project}=={wheel.version}")
+        fetch(command, f"the wheel of {wheel.project} {wheel.version} for {abi.name}")
         archive = next(iter(temporary.glob("*.whl")), None)
         if archive is None:
             raise ArtifactError(f"pip fetched no wheel of {wheel.project} {wheel.version} for {abi.name}")
         return archive.replace(kept / archive.name)
+
+
+def _tags(abi: Abi) -> list[str]:
+    """pip's options that stand for a device's processor in place of this machine."""
+    words = ["--only-binary=:all:", "--python-version", _PYTHON, "--implementation", "cp"]
+    words += ["--abi", f"cp{_PYTHON.replace('.', '')}"]
+    return words + [word for tag in _PLATFORMS for word in ("--platform", f"{tag}_{abi.machine}")]
 
 
 def _unpack(wheel: Wheel, archive: Path, folder: Path) -> None:
