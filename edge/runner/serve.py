@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from edge.runner.engines import Classifier, load_engine
+from edge.runner.engines import Classifier, find_runtime
 from edge.runner.messages import (
     MAX_SAMPLES,
     BenchmarkRequest,
@@ -111,8 +111,9 @@ class Runner:
         digest = hashlib.sha256(model).hexdigest()
         if digest != settings.sha256:
             raise WrongModelError(f"{settings.model} has sha256 {digest}, asked for {settings.sha256}")
+        load = find_runtime(settings.runtime)
         start = time.perf_counter_ns()
-        engine = load_engine(settings.runtime, model, settings.threads)
+        engine = load(model, settings.threads)
         self.load_ns = time.perf_counter_ns() - start
         self.classifier = Classifier(engine, settings.image_shape, settings.mean, settings.std, settings.layout)
         self.settings, self.engine = settings, engine

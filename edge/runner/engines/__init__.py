@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,16 +47,17 @@ class Engine(Protocol):
         """
 
 
-def load_engine(runtime: str, model: bytes, threads: int) -> Engine:
-    """Load a model.
+# A model file's content and the number of threads to a loaded model.
+Load = Callable[[bytes, int], Engine]
+
+
+def find_runtime(runtime: str) -> Load:
+    """Import a runtime, which may take seconds, and give what loads a model into it.
 
     Args:
         runtime: one of `RUNTIMES`; `tflite-legacy` is the older `tflite-runtime`.
-        model: the file's content: what was hashed is what is loaded.
-        threads: threads of the runtime.
 
     Raises:
-        ArtifactError: the runtime refuses the file.
         UsageError: no such runtime, or it is not installed on the device.
     """
     if runtime not in RUNTIMES:
@@ -64,12 +66,27 @@ def load_engine(runtime: str, model: bytes, threads: int) -> Engine:
         if runtime == "executorch":
             from edge.runner.engines.executorch import ExecutorchEngine
 
-            return ExecutorchEngine(model, threads)
+            return ExecutorchEngine
         from edge.runner.engines import tflite
 
-        return (tflite.litert if runtime == "tflite" else tflite.tflite_runtime)(model, threads)
+        return tflite.litert() if runtime == "tflite" else tflite.tflite_runtime()
     except ImportError as error:
         raise UsageError(f"the device's Python has no {runtime} runtime: {error}") from error
+
+
+def load_engine(runtime: str, model: bytes, threads: int) -> Engine:
+    """Load a model.
+
+    Args:
+        runtime: see `find_runtime`.
+        model: the file's content: what was hashed is what is loaded.
+        threads: threads of the runtime.
+
+    Raises:
+        ArtifactError: the runtime refuses the file.
+        UsageError: no such runtime, or it is not installed on the device.
+    """
+    return find_runtime(runtime)(model, threads)
 
 
 class Classifier:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.runner.engines import ModelInput
+from edge.runner.engines import Load, ModelInput
 from edge.runner.engines.flatbuffer import demand_whole
 from foundation.errors import ArtifactError, UsageError
 
@@ -53,24 +54,28 @@ class TfliteEngine:
         return np.asarray(real, np.float32)
 
 
-def litert(model: bytes, threads: int) -> TfliteEngine:
-    """The model in LiteRT (XNNPACK on, as apps have it)."""
+def litert() -> Load:
+    """LiteRT (XNNPACK on, as apps have it)."""
     from ai_edge_litert.interpreter import Interpreter
 
-    return TfliteEngine(Interpreter, f"LiteRT {version('ai-edge-litert')}", model, threads)
+    return partial(TfliteEngine, Interpreter, f"LiteRT {version('ai-edge-litert')}")
 
 
-def tflite_runtime(model: bytes, threads: int) -> TfliteEngine:
-    """The model in `tflite-runtime` 2.14, which is built for numpy 1 and lives in a directory of its own.
+def tflite_runtime() -> Load:
+    """`tflite-runtime` 2.14, which is built for numpy 1 and lives in a directory of its own.
 
     Raises:
-        ArtifactError: the file is torn, or refused.
         UsageError: this process has numpy 2: the import would succeed, and the first interpreter fail.
     """
     if int(np.__version__.partition(".")[0]) > 1:
         raise UsageError(f"tflite-runtime wants numpy 1, this Python has {np.__version__}", hint="give --packages=DIR")
     from tflite_runtime.interpreter import Interpreter
 
-    # It looks at nothing itself: a torn file would end the process, or be answered from memory beyond its end.
-    demand_whole(model)
-    return TfliteEngine(Interpreter, f"tflite-runtime {version('tflite-runtime')}", model, threads)
+    name = f"tflite-runtime {version('tflite-runtime')}"
+
+    def load(model: bytes, threads: int) -> TfliteEngine:
+        # It looks at nothing itself: a torn file would end the process, or be answered from memory beyond its end.
+        demand_whole(model)
+        return TfliteEngine(Interpreter, name, model, threads)
+
+    return load

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 import edge.runner.serve as serving
-from edge.runner.engines import Classifier, Engine, ModelInput
+from edge.runner.engines import Classifier, Engine, Load, ModelInput
 from edge.runner.messages import (
     BenchmarkRequest,
     Measurement,
@@ -43,6 +43,8 @@ class PixelEngine:
     classes: int = 4
     runs: int = 0
     seconds: float = 0.0
+    import_seconds: float = 0.0
+    load_seconds: float = 0.0
     fails: bool = False
     factor: float = 1.0
 
@@ -70,10 +72,15 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def make_runner(engine: PixelEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Runner]:
+    def find(_: str) -> Load:
+        time.sleep(engine.import_seconds)
+        return load
+
     def load(*_: object) -> Engine:
+        time.sleep(engine.load_seconds)
         return engine
 
-    monkeypatch.setattr(serving, "load_engine", load)
+    monkeypatch.setattr(serving, "find_runtime", find)
     return lambda: Runner(settings)
 
 
@@ -205,6 +212,13 @@ def test_answers_carry_the_time_of_each_inference(runner: Runner, engine: PixelE
 
 def test_benchmark_runs_at_least_min_runs(runner: Runner) -> None:
     assert len(measure(runner, warmup_runs=0, min_runs=50, min_seconds=0.0).samples_ns) == 50
+
+
+def test_the_time_to_load_counts_the_model_but_not_the_import_of_its_runtime(
+    make_runner: Callable[[], Runner], engine: PixelEngine
+) -> None:
+    engine.import_seconds, engine.load_seconds = 0.2, 0.01
+    assert 0.01 <= make_runner().hello().load_ns / 1e9 < 0.2
 
 
 def test_benchmark_runs_at_least_min_seconds(runner: Runner, engine: PixelEngine) -> None:
