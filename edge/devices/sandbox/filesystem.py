@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.devices.sandbox import arm64
-from edge.devices.system.layout import WORLD, device_properties, property_lines
+from edge.devices.system.layout import KIND_PROPERTIES, WORLD, device_properties, property_lines
 from edge.devices.system.namespaces import (
     MS_NODEV,
     MS_NOEXEC,
@@ -52,7 +52,9 @@ def make(plan: Plan) -> None:
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     bind(root, root, MS_RDONLY | MS_NOSUID | MS_NODEV)
     mount("proc", f"{root}/proc", "proc", _QUIET)
-    _devices(f"{root}/dev", plan.abi)
+    _devices(f"{root}/dev")
+    mount("vendor", f"{root}/vendor", "tmpfs", _QUIET, "size=64k,mode=0755")
+    Path(root, KIND_PROPERTIES).write_text(property_lines(device_properties("sandbox", plan.abi)))
     if plan.qemu is not None:
         _arm64(root, plan.qemu, plan.cores)
     else:
@@ -65,7 +67,7 @@ def make(plan: Plan) -> None:
     enter_root(root)
 
 
-def _devices(place: str, abi: str) -> None:
+def _devices(place: str) -> None:
     mount("dev", place, "tmpfs", MS_NOSUID | MS_NOEXEC, "size=1m,mode=0755")
     for name in _DEVICES:
         Path(place, name).touch()
@@ -76,7 +78,6 @@ def _devices(place: str, abi: str) -> None:
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         Path(place, name).symlink_to(f"/proc/self/fd/{number}")
     Path(place, "fd").symlink_to("/proc/self/fd")
-    Path(place, "edgecat.prop").write_text(property_lines(device_properties("sandbox", abi)))
 
 
 def _arm64(root: str, qemu: Path, cores: int) -> None:

@@ -73,8 +73,8 @@ def start(abi: str, *, data_bytes: int = DATA_BYTES, port: int | None = None, de
     if reasons:
         raise DeviceError(f"sandbox:{abi} cannot run here", hint="; ".join(reasons))
     rootfs, qemu = build(abi)
-    arguments = ["--abi", abi, "--rootfs", str(rootfs), "--data-bytes", str(data_bytes)]
-    arguments += [] if qemu is None else ["--qemu", str(qemu)]
+    arguments = ["--abi", abi, "--rootfs", str(rootfs.resolve()), "--data-bytes", str(data_bytes)]
+    arguments += [] if qemu is None else ["--qemu", str(qemu.resolve())]
     return launch(Launch(KIND, abi, arguments, START_SECONDS), port=port, detached=detached)
 
 

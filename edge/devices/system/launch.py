@@ -146,18 +146,21 @@ def connect_to(path: Path, name: str) -> socket.socket:
         ) from error
 
 
-def launch(how: Launch, *, port: int | None = None, detached: bool = False) -> IsolatedDevice:
+def launch(
+    how: Launch, *, directory: Path | None = None, port: int | None = None, detached: bool = False
+) -> IsolatedDevice:
     """Start a device and wait until its adbd answers.
 
     Args:
         how: see there.
+        directory: its own, removed with it; None makes one.
         port: also listen on 127.0.0.1, without asking for a key; 0 takes any free port; None listens nowhere.
         detached: whether it lives on without us.
 
     Raises:
         DeviceError: it did not start; carries what it said.
     """
-    directory = Path(tempfile.mkdtemp(prefix=f"edgecat-{how.kind}-"))
+    directory = directory or Path(tempfile.mkdtemp(prefix=f"edgecat-{how.kind}-"))
     serial = f"{how.kind}-{how.abi}-{secrets.token_hex(6)}"
     arguments = ["--directory", str(directory), "--serial", serial, *how.arguments]
     arguments += [] if port is None else ["--port", str(port)]

@@ -32,10 +32,10 @@ tty tunctl uclampset ulimit umount uname uniq unix2dos unlink unshare uptime usl
 vmstat watch wc which whoami xargs xxd yes zcat
 """
 
-# First the device's own word (its kind and serial, written when it starts), then what all of its make have in common.
+# First the kind's own word, which comes when the device starts, then what all kinds have in common.
+KIND_PROPERTIES = "vendor/build.prop"
 GETPROP = """#!/system/bin/sh
-files=""
-for file in /dev/edgecat.prop /system/build.prop; do [ -r $file ] && files="$files $file"; done
+files="/vendor/build.prop /system/build.prop"
 if [ $# -eq 0 ]; then
   cat $files | while IFS="=" read -r name value; do print -r -- "[$name]: [$value]"; done
   exit 0
