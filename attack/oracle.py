@@ -15,7 +15,7 @@ class Oracle(Protocol):
 
     @property
     def identity(self) -> str:
-        """SHA-256 of the model that answers."""
+        """Who answers: SHA-256 of the model. What is not interchangeable has not the same identity."""
 
     @property
     def policy(self) -> AnswerPolicy:

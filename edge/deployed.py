@@ -41,8 +41,10 @@ class DeployedModel:
     nothing for `PATIENCE_SECONDS` counts as gone. One thread at a time may ask.
     """
 
-    def __init__(self, session: ShellSession, manifest: Manifest, policy: AnswerPolicy, spec: str) -> None:
-        self.manifest, self.policy, self.spec = manifest, policy, spec
+    def __init__(
+        self, session: ShellSession, manifest: Manifest, policy: AnswerPolicy, spec: str, runtime: str | None = None
+    ) -> None:
+        self.manifest, self.policy, self.spec, self.runtime = manifest, policy, spec, runtime or manifest.runtime
         self._session = session
         session.patience = PATIENCE_SECONDS
         self._sequence = 0
@@ -62,8 +64,9 @@ class DeployedModel:
 
     @property
     def identity(self) -> str:
-        """SHA-256 of the model that answers."""
-        return self.manifest.sha256
+        """SHA-256 of the model that answers; and by what runtime, where that is not the file's own."""
+        own = self.runtime == self.manifest.runtime
+        return self.manifest.sha256 if own else f"{self.manifest.sha256} {self.runtime}"
 
     @property
     def hello(self) -> Hello:

@@ -105,13 +105,13 @@ def start(
         UsageError: the runtime does not run such files, or not on this device, or is not set up.
     """
     policy.width(len(manifest.class_names))
-    words = _options(manifest, policy, remote, options) | _runtime(device, manifest, options.runtime)
+    words = _options(manifest, policy, remote, options) | _runtime(device, manifest, options)
     package = _choose(device, manifest, options, progress)
     folder = push_runner(device, package, progress)
     arguments = " ".join(f"--{name}={shlex.quote(value)}" for name, value in words.items())
     session = device.adb.start(f"cd {shlex.quote(folder)} && exec {shlex.join(package.command)} {arguments}")
     try:
-        return DeployedModel(session, manifest, policy, device.info.spec)
+        return DeployedModel(session, manifest, policy, device.info.spec, options.runtime)
     except DeviceError as error:
         if error.exit_status in _CANNOT_START:
             raise _cannot_start(device, package, error) from error
@@ -126,7 +126,7 @@ def deploy(
     progress: Progress = SILENT,
 ) -> DeployedModel:
     """Push a model and start it; see `push_artifact` and `start`."""
-    _runtime(device, artifact.manifest, options.runtime)
+    _runtime(device, artifact.manifest, options)
     remote = push_artifact(device, artifact, progress)
     return start(device, remote, artifact.manifest, policy or AnswerPolicy("label"), options, progress)
 
@@ -147,12 +147,15 @@ def _options(manifest: Manifest, policy: AnswerPolicy, remote: str, options: Run
     return words if options.cpus is None else words | {"cpus": options.cpus}
 
 
-def _runtime(device: OpenDevice, manifest: Manifest, runtime: str | None) -> dict[str, str]:
+def _runtime(device: OpenDevice, manifest: Manifest, options: RunnerOptions) -> dict[str, str]:
     """The runner's options that say what answers."""
+    runtime = options.runtime
     if runtime in (None, manifest.runtime):
         return {"runtime": manifest.runtime}
     if runtime != legacy.RUNTIME or manifest.runtime != "tflite":
         raise UsageError(f"{runtime} does not run {manifest.name}", hint=f"its runtime is {manifest.runtime}")
+    if options.runner not in ("auto", "python"):
+        raise UsageError(f"only the Python runner has {runtime}, not {options.runner}", hint="--runner python")
     if device.info.kind != "embedded":
         raise UsageError(
             f"{runtime} answers only where this machine's Python and files are, {device.info.spec} has its own",

@@ -52,7 +52,7 @@ class Campaign:
             return
         with (
             Ledger(self.journal.directory.ledger) as ledger,
-            deploy(device, artifact, self.policy, self.settings.serving()) as oracle,
+            deploy(device, artifact, self.policy, self.settings.serving(artifact.manifest.runtime)) as oracle,
             CopycatTrainer(progress=self.progress) as trainer,
         ):
             answers = np.array(reference.predictions, np.int64)

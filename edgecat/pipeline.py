@@ -12,6 +12,7 @@ from benchmarks.summary import Summary
 from edge.deployment import deploy
 from edge.devices.opening import OpenDevice, open_device
 from edge.devices.spec import parse_spec
+from edge.runner import legacy
 from edge.runner.messages import BenchmarkRequest
 from edgecat.campaign import Campaign
 from edgecat.context import describe_context
@@ -57,7 +58,9 @@ class _Walk:
 
     def __init__(self, settings: RunSettings, directory: RunDirectory, progress: Progress) -> None:
         # What cannot work is told before the first minute of training.
-        self.recipes = select_recipes(settings.runtimes, settings.precisions)
+        self.recipes = select_recipes(settings.formats, settings.precisions)
+        if legacy.RUNTIME in settings.runtimes:
+            legacy.packages()
         parse_spec(settings.device)
         self.settings, self.directory, self.progress = settings, directory, progress
         self.journal = Journal(directory, progress)
@@ -158,7 +161,8 @@ class _Walk:
         timed = any(record.artifact == name for record in journal.of(Latency))
         if answered and timed:
             return
-        with deploy(device, artifact, options=self.settings.serving(), progress=self.progress) as deployed:
+        serving = self.settings.serving(artifact.manifest.runtime)
+        with deploy(device, artifact, options=serving, progress=self.progress) as deployed:
             if not answered:
                 journal.add(measure_accuracy(deployed, artifact, dataset, device.info, journal.run_id))
             if not timed:

@@ -9,6 +9,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.deployment import RunnerOptions
+from edge.runner.legacy import RUNTIME as LEGACY
 from export.recipes import select_recipes
 from foundation.answers import AnswerPolicy
 from foundation.errors import DataError, UsageError
@@ -29,7 +30,8 @@ class RunSettings(BaseModel):
     Attributes:
         data: `phantom`, a MedMNIST `.npz`, or a folder; see `victim.loaders.load`.
         device: device spec; see `edge.devices.spec.parse_spec`.
-        runtimes: empty for all.
+        runtimes: empty for all; `tflite-legacy` takes the place of `tflite` and changes what answers, not what is
+            exported.
         precisions: empty for all.
         pools: empty for what the data set offers; see `attack.pools.find_pool`.
         strategy: None takes `amplify` for `pd:N` pools and `random` for the others.
@@ -72,9 +74,22 @@ class RunSettings(BaseModel):
     labels: str | None = None
     quick: bool = False
 
-    def serving(self) -> RunnerOptions:
-        """What shall answer on the device, and how."""
-        return RunnerOptions(self.runner, None, self.threads, self.cpus)
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The runtimes that models are exported for; empty for all."""
+        return tuple("tflite" if runtime == LEGACY else runtime for runtime in self.runtimes)
+
+    def serving(self, runtime: str) -> RunnerOptions:
+        """What shall answer on the device, and how.
+
+        Args:
+            runtime: the artefact's own, as its manifest names it.
+        """
+        other = None
+        if self.runtimes and runtime not in self.runtimes:
+            # What does not fit the artefact is refused when it is deployed.
+            other = LEGACY if LEGACY in self.runtimes else self.runtimes[0]
+        return RunnerOptions(self.runner, other, self.threads, self.cpus)
 
 
 def make_settings(**values: object) -> RunSettings:
@@ -94,7 +109,9 @@ def make_settings(**values: object) -> RunSettings:
 
 def _check(settings: RunSettings) -> None:
     """Tell what can be told without data, device or torch: a wrong word must not cost a minute of training."""
-    select_recipes(settings.runtimes, settings.precisions)
+    select_recipes(settings.formats, settings.precisions)
+    if {LEGACY, "tflite"} <= set(settings.runtimes):
+        raise UsageError(f"both tflite and {LEGACY}: one run asks a file in one runtime", hint="make two runs")
     AnswerPolicy.parse(settings.answers)
     budgets = settings.budgets
     if not budgets or budgets[0] < 1 or list(budgets) != sorted(set(budgets)):

@@ -43,6 +43,15 @@ Runner = Annotated[
         "edgecat runner list.",
     ),
 ]
+Runtime = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--runtime",
+        help="tflite-legacy: a .tflite file is answered for by tflite-runtime 2.14 (edgecat runner legacy sets it up). "
+        "Default: the file's own.",
+        show_default=False,
+    ),
+]
 Cpus = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--cpus", help="Processor cores of the device that the runner may use, as in 0,2-3. Default: all."),

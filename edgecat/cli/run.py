@@ -26,7 +26,12 @@ def run(
     data: options.Data = "phantom",
     device: options.DeviceSpec = None,
     runtime: Annotated[
-        Repeated, typer.Option("--runtime", help="tflite or executorch; repeatable. Default: both.")
+        Repeated,
+        typer.Option(
+            "--runtime",
+            help="tflite or executorch; repeatable. Default: both. tflite-legacy in place of tflite: the same files, "
+            "answered for by tflite-runtime 2.14 (edgecat runner legacy sets it up).",
+        ),
     ] = None,
     precision: Annotated[Repeated, typer.Option("--precision", help="fp32 or int8; repeatable. Default: both.")] = None,
     pool: options.Pools = None,

@@ -121,6 +121,7 @@ def query(
     answers: options.Answers = "label",
     threads: options.Threads = 1,
     runner: options.Runner = "auto",
+    runtime: options.Runtime = None,
     cpus: options.Cpus = None,
     ledger: Annotated[
         OptionalPath, typer.Option("--ledger", help="Remember queries in this file; a repeated image costs nothing.")
@@ -145,7 +146,7 @@ def query(
         pictures = read_images(images, artifact.manifest.image.shape)
         with (
             open_device(device, key) as opened,
-            deploy(opened, artifact, policy, RunnerOptions(runner, threads=threads, cpus=cpus), output) as oracle,
+            deploy(opened, artifact, policy, RunnerOptions(runner, runtime, threads, cpus), output) as oracle,
         ):
             answered = ask(oracle, pictures, ledger, budget)
         names = artifact.manifest.class_names
@@ -179,6 +180,7 @@ def attack(
     thief: options.Thief = "plain",
     threads: options.Threads = 1,
     runner: options.Runner = "auto",
+    runtime: options.Runtime = None,
     cpus: options.Cpus = None,
     size: options.Size = None,
     json: options.Json = False,
@@ -196,6 +198,7 @@ def attack(
         settings = make_settings(
             data=data,
             device=str(parse_spec(device)),
+            runtimes=() if runtime is None else (runtime,),
             pools=tuple(pool or ()),
             strategy=strategy,
             budgets=tuple(budget or DEFAULT_BUDGETS),
@@ -221,6 +224,7 @@ def bench(
     key: options.Key = None,
     threads: options.Threads = 1,
     runner: options.Runner = "auto",
+    runtime: options.Runtime = None,
     cpus: options.Cpus = None,
     warmup: Annotated[int, typer.Option("--warmup", min=0, help="Inferences before the samples.")] = 20,
     min_runs: Annotated[int, typer.Option("--min-runs", min=1, help="At least this many samples…")] = 200,
@@ -238,7 +242,7 @@ def bench(
 
         artifact = load_artifact(model)
         request = BenchmarkRequest(warmup, min_runs, min_seconds, max_seconds)
-        serving = RunnerOptions(runner, threads=threads, cpus=cpus)
+        serving = RunnerOptions(runner, runtime, threads, cpus)
         with (
             open_device(device, key) as opened,
             deploy(opened, artifact, options=serving, progress=output) as deployed,

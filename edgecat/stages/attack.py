@@ -39,7 +39,9 @@ def attack_model(
     with place.locked(), open_device(settings.device, key) as opened:
         journal.add(describe_context(settings, journal.run_id))
         journal.add(describe_device(opened.info, journal.run_id))
-        with deploy(opened, artifact, options=settings.serving(), progress=progress) as deployed:
+        with deploy(
+            opened, artifact, options=settings.serving(artifact.manifest.runtime), progress=progress
+        ) as deployed:
             journal.add(measure_accuracy(deployed, artifact, dataset, opened.info, journal.run_id))
         campaign.steal(opened, artifact)
     return journal.report(dataset)
