@@ -10,7 +10,6 @@ from pathlib import Path
 
 from edge.runner import building
 from edge.runner.bundle import runner_bundle
-from edge.runner.engines import RUNTIMES
 from foundation.errors import ArtifactError, UsageError
 from foundation.files import sha256_bytes, sha256_file
 from foundation.progress import SILENT, Progress
@@ -58,7 +57,7 @@ def python_package() -> RunnerPackage:
     """The Python runner, for a device that has Python and the runtime."""
     return RunnerPackage(
         name="python",
-        runtimes=RUNTIMES,
+        runtimes=("tflite", "executorch"),
         abi=None,
         files={"runner.pyz": runner_bundle()},
         executable=frozenset(),
@@ -94,7 +93,7 @@ def choose_runner(
     with a glibc of its own. Where none can be had, the Python runner, and `progress` says why.
 
     Args:
-        runtime: what the model asks for: one of `edge.runner.engines.RUNTIMES`.
+        runtime: what the model asks for: `tflite` or `executorch`.
         abi: the device's processor, by Android's name.
         android: whether the device has bionic.
         preferred: `native` (never Python), `python`, or one by name (`litert-linux` or `litert-linux-x86_64`); None or
