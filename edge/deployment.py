@@ -48,6 +48,7 @@ def push_artifact(device: OpenDevice, artifact: Artifact, progress: Progress = S
     manifest = artifact.manifest
     folder = f"{device.info.workdir}/models"
     remote = f"{folder}/{manifest.sha256[:16]}-{artifact.path.name}"
+    device.claim()
     device.adb.check_shell(f"mkdir -p {shlex.quote(folder)}")
     device.adb.push_verified(artifact.path, remote, progress=progress)
     device.adb.push_verified(artifact.manifest_path, f"{remote}.json", progress=progress)
@@ -61,6 +62,7 @@ def push_runner(device: OpenDevice, package: RunnerPackage, progress: Progress =
         its directory on the device.
     """
     folder = f"{device.info.workdir}/runners/{package.name}-{package.digest[:16]}"
+    device.claim()
     if _is_whole(device, package, folder):
         return folder
     folders = {posixpath.dirname(f"{folder}/{name}") for name in package.files}

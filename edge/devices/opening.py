@@ -9,6 +9,7 @@ from pathlib import Path
 from edge.adb.client import Adb
 from edge.adb.connection import DirectConnection
 from edge.adb.keys import HostKey
+from edge.adb.lease import Lease
 from edge.adb.server import ServerConnection, list_server_devices
 from edge.devices import emulators, isolated
 from edge.devices.embedded.launch import EmbeddedDevice
@@ -31,6 +32,17 @@ class OpenDevice:
     adb: Adb
     info: DeviceInfo
     _held: contextlib.ExitStack
+    _claimed: bool = False
+
+    def claim(self) -> None:
+        """Take the device for this process, until it is closed: what others do there would disturb what is measured.
+
+        Raises:
+            DeviceError: another process has it; see `edge.adb.lease`.
+        """
+        if not self._claimed:
+            self._held.enter_context(Lease.take(self.adb, self.info.workdir))
+            self._claimed = True
 
     def close(self) -> None:
         """Close the connection; end the device if it was made for the occasion."""
