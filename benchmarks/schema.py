@@ -177,8 +177,9 @@ class AccuracyOnDevice(_Record):
     """What the deployed model answered on the test split.
 
     Attributes:
+        engine: the runtime that answered, and its version, as the runner named it; None: an older record.
         images: how many test images were asked.
-        labels_compared: how many of them the same runtime was also asked in process on the host; 0: not compared.
+        labels_compared: how many of them the host's runtime was also asked in process on the host; 0: not compared.
         labels_equal: how many labels were the same in both.
         predictions: the label of each image asked, in the test split's order.
         device_ns: nanoseconds of inference for an image, as the device measured them.
@@ -187,6 +188,7 @@ class AccuracyOnDevice(_Record):
     kind: Literal["accuracy_on_device"] = "accuracy_on_device"
     artifact: str
     device_kind: DeviceKind
+    engine: str | None = None
     accuracy: Share
     accuracy_ci: Interval
     images: Count
@@ -224,6 +226,7 @@ class Latency(_Record):
     """Latency of one inference, measured on the device.
 
     Attributes:
+        engine: the runtime that was measured, and its version, as the runner named it; None: an older record.
         load_ms: from the model's path to a model that can answer.
         first_us: the first inference, before any warm-up.
         raw_us: samples in the order measured, microseconds; at most `RAW_LIMIT`, evenly picked.
@@ -234,6 +237,7 @@ class Latency(_Record):
     kind: Literal["latency"] = "latency"
     artifact: str
     device_kind: DeviceKind
+    engine: str | None = None
     config: LatencyConfig
     load_ms: float | None
     first_us: float | None

@@ -68,6 +68,7 @@ class ArtifactSummary(_Part):
     parity: Parity
     device: str | None = None
     device_kind: DeviceKind | None = None
+    engine: str | None = None
     accuracy_on_device: float | None = None
     accuracy_on_device_ci: Interval | None = None
     labels_compared: int | None = None
@@ -182,13 +183,14 @@ def _on_device(held: RecordSet, exported: ArtifactSummary, device: str, kind: De
     measured: dict[str, object] = {"device": device, "device_kind": kind}
     if accuracy is not None:
         measured |= {
+            "engine": accuracy.engine,
             "accuracy_on_device": accuracy.accuracy,
             "accuracy_on_device_ci": accuracy.accuracy_ci,
             "labels_compared": accuracy.labels_compared,
             "labels_equal": accuracy.labels_equal,
         }
     if latency is not None:
-        kept = ("latency_us", "load_ms", "first_us", "memory", "validity")
+        kept = ("engine", "latency_us", "load_ms", "first_us", "memory", "validity")
         measured |= {name: getattr(latency, name) for name in kept}
     return exported.model_copy(update=measured)
 

@@ -66,6 +66,7 @@ def device_table(artifacts: Sequence[ArtifactSummary], place: str) -> Table:
         )
         rows.append((
             a.name,
+            a.engine or NOT_MEASURED,
             percent_with_interval(a.accuracy_on_device, a.accuracy_on_device_ci),
             compared,
             *(_milliseconds(q) for q in quantiles),
@@ -75,10 +76,10 @@ def device_table(artifacts: Sequence[ArtifactSummary], place: str) -> Table:
             NOT_MEASURED if a.latency_us is None else f"{a.latency_us.count:,}",
         ))  # fmt: skip
     head = (
-        "artefact", "accuracy (95 %)", "labels as in process", "p50, ms", "p90, ms", "p99, ms", "first, ms", "load, ms",
-        "peak memory", "runs",
+        "artefact", "answered by", "accuracy (95 %)", "labels as in process", "p50, ms", "p90, ms", "p99, ms",
+        "first, ms", "load, ms", "peak memory", "runs",
     )  # fmt: skip
-    return Table(f"On {place}: answers, and latency of one inference", head, rows, frozenset(range(1, 10)))
+    return Table(f"On {place}: answers, and latency of one inference", head, rows, frozenset(range(2, 11)))
 
 
 def fidelity_table(attacks: Sequence[AttackSummary], place: str) -> Table:

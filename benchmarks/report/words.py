@@ -8,6 +8,8 @@ from benchmarks.records import Context, DeviceKind, Interval
 from benchmarks.summary import ArtifactSummary, AttackSummary, Summary
 
 NOT_MEASURED = "–"
+# Runtimes that the exporters bring, so that the host asks them too.
+_OF_THE_HOST = ("LiteRT", "ExecuTorch")
 
 CONDITIONS: dict[DeviceKind, str] = {
     "embedded": (
@@ -121,10 +123,12 @@ def _about_attacks(attacks: Sequence[AttackSummary]) -> list[str]:
 def _about_artifact(artifact: ArtifactSummary) -> list[str]:
     found: list[str] = []
     if artifact.labels_compared and artifact.labels_equal != artifact.labels_compared:
-        found.append(
-            f"{artifact.name} on {artifact.device} answered {artifact.labels_equal:,} of "
-            f"{artifact.labels_compared:,} images as the same runtime does in process: they should all be equal."
-        )
+        answered = f"{artifact.name} on {artifact.device} answered {artifact.labels_equal:,} of "
+        compared = f"{artifact.labels_compared:,} images as the"
+        if artifact.engine is None or artifact.engine.startswith(_OF_THE_HOST):
+            found.append(f"{answered}{compared} same runtime does in process: they should all be equal.")
+        else:
+            found.append(f"{answered}{compared} host's runtime does in process: {artifact.engine} computes otherwise.")
     if artifact.validity is not None and not (artifact.validity.min_runs_met and artifact.validity.min_seconds_met):
         found.append(f"The latency of {artifact.name} on {artifact.device} rests on fewer runs than were asked for.")
     return found

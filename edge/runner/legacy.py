@@ -48,7 +48,7 @@ def directory() -> Path:
 
 
 def packages() -> Path:
-    """The directory for the runner's `--packages`.
+    """The directory for the runner's `--packages`, absolute.
 
     Raises:
         UsageError: it is not set up.
@@ -56,7 +56,7 @@ def packages() -> Path:
     place = directory()
     if not place.is_dir():
         raise UsageError(f"tflite-runtime {VERSION} is not set up on this machine", hint=_COMMAND)
-    return place
+    return place.absolute()
 
 
 def missing() -> list[str]:

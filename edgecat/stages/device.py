@@ -57,6 +57,7 @@ def measure_accuracy(
         run_id=run_id,
         artifact=artifact.manifest.name,
         device_kind=info.kind,
+        engine=deployed.hello.engine,
         accuracy=float(hits.mean()),
         accuracy_ci=proportion_interval(hits, np.random.default_rng(0)),
         images=count,
@@ -85,6 +86,7 @@ def measure_latency(
         run_id=run_id,
         artifact=artifact.manifest.name,
         device_kind=info.kind,
+        engine=deployed.hello.engine,
         config=LatencyConfig(
             threads=deployed.hello.threads,
             warmup_runs=request.warmup_runs,
