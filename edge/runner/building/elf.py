@@ -16,6 +16,9 @@ from elftools.elf.segments import InterpSegment
 
 from foundation.errors import ArtifactError
 
+# Size of a 64-bit section header.
+_SECTION_HEADER = 64
+
 
 @dataclass(frozen=True)
 class Elf:
@@ -62,8 +65,10 @@ def read_elf(path: Path, name: str | None = None) -> Elf:
     """
     try:
         with path.open("rb") as stream:
-            return _facts(ELFFile(stream))
-    except (ELFError, ValueError, KeyError, AttributeError, UnicodeDecodeError) as error:
+            elf = ELFFile(stream)
+            _check_sizes(elf, path.stat().st_size)
+            return _facts(elf)
+    except (ELFError, ValueError, KeyError, AttributeError, AssertionError) as error:
         raise ArtifactError(f"{name or path} is no whole ELF file: {error or type(error).__name__}") from error
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
@@ -109,6 +114,18 @@ def _check_versions(elves: dict[str, Elf]) -> None:
                     f"{name} needs {', '.join(sorted(missing))} of {library}, which this machine's has not",
                     hint="build on a newer system (Debian 12, Ubuntu 22.04), or use the Python runner",
                 )
+
+
+def _check_sizes(elf: ELFFile, size: int) -> None:
+    """See that no table is longer than the file: the reader would follow its count for hours."""
+    if elf.num_sections() * elf["e_shentsize"] > size or elf["e_shentsize"] != _SECTION_HEADER:
+        raise ELFError("its section table is longer than the file")
+    for section in elf.iter_sections():
+        counted = isinstance(section, (GNUVerNeedSection, GNUVerDefSection))
+        if section["sh_type"] != "SHT_NOBITS" and section["sh_offset"] + section["sh_size"] > size:
+            raise ELFError(f"its section {section.name} is longer than the file")
+        if counted and section["sh_info"] > section["sh_size"]:
+            raise ELFError(f"its section {section.name} counts more entries than it can hold")
 
 
 def _facts(elf: ELFFile) -> Elf:

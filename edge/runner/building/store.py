@@ -28,9 +28,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        raise UsageError(
-            f"cannot write {parent}: {error.strerror}", hint="set EDGECAT_CACHE_DIR to a place that can be written"
-        ) from error
+        raise _unwritable(parent, error) from error
     try:
         yield folder
     finally:
@@ -52,15 +50,29 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: Path, progress: Progress = SILENT) -> Iterator[None]:
-    """Hold a lock among processes; waits for whoever has it. The system frees it when its holder dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as stream:
+    """Hold a lock among processes; waits for whoever has it. The system frees it when its holder dies.
+
+    Raises:
+        UsageError: the place cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError as error:
+        raise _unwritable(path.parent, error) from error
+    with lock as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             with progress.task("another edgecat builds this; waiting for it"):
                 fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+def _unwritable(folder: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"cannot write {folder}: {error.strerror}", hint="set EDGECAT_CACHE_DIR to a place that can be written"
+    )
 
 
 def fetch(command: Sequence[str], what: str, folder: Path | None = None) -> str:
