@@ -11,7 +11,7 @@ from importlib import resources
 _MODULES = {
     "foundation": ("__init__.py", "errors.py", "answers.py"),
     "edge": ("__init__.py",),
-    "edge.runner": ("__init__.py", "wire.py", "messages.py", "preprocessing.py", "serve.py"),
+    "edge.runner": ("__init__.py", "affinity.py", "wire.py", "messages.py", "preprocessing.py", "serve.py"),
     "edge.runner.engines": ("__init__.py", "flatbuffer.py", "tflite.py", "executorch.py"),
 }
 # Packages of --packages=DIR go behind the bundle and before the device's own, while numpy is not yet imported.

@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from edge.runner.affinity import parse_cpus, pin
 from edge.runner.engines import Classifier, find_runtime
 from edge.runner.messages import (
     MAX_SAMPLES,
@@ -58,6 +59,7 @@ class Settings:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     layout: str
+    cpus: frozenset[int] | None
 
 
 def parse_arguments(arguments: list[str]) -> Settings:
@@ -76,6 +78,7 @@ def parse_arguments(arguments: list[str]) -> Settings:
     parser.add_argument("--mean", required=True, help="one per channel, comma-separated")
     parser.add_argument("--std", required=True)
     parser.add_argument("--layout", choices=("nhwc", "nchw"), required=True)
+    parser.add_argument("--cpus", help="processors to run on, like 0,2-3; default: all")
     # The bundle has looked at it already: it decides which numpy is imported.
     parser.add_argument("--packages", type=Path, help="directory of packages that go before the device's own")
     found = parser.parse_args(arguments)
@@ -99,6 +102,7 @@ def parse_arguments(arguments: list[str]) -> Settings:
         mean,
         std,
         found.layout,
+        None if found.cpus is None else parse_cpus(found.cpus),
     )
 
 
@@ -106,6 +110,9 @@ class Runner:
     """A loaded model that answers frames."""
 
     def __init__(self, settings: Settings) -> None:
+        # Before the runtime starts threads, which inherit it.
+        if settings.cpus is not None:
+            pin(settings.cpus)
         # Read once: a file that is replaced after it was hashed is not the one that runs.
         model = settings.model.read_bytes()
         digest = hashlib.sha256(model).hexdigest()

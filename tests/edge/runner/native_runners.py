@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 OWN = ("native-litert", "native-executorch", "native-tflite")
 EMULATED = ("arm64-litert", "arm64-executorch")
+_TFLITE = "libtensorflowlite_c.so"
 _NPM = "tfjs-tflite-node", "0.0.2"
 # LiteRT reads it to size its tables; qemu-user shows the host's, in which no ARM core is found, and LiteRT crashes.
 _CORTEX = """\
@@ -46,7 +47,8 @@ def native_kind(name: str) -> RunnerKind:
     engine = name.partition("-")[2]
     try:
         if name == "native-tflite":
-            return RunnerKind(name, (str(_tflite_runner(own)),), ("tflite",))
+            runner = _tflite_runner(own)
+            return RunnerKind(name, (str(runner),), ("tflite",), library=runner.with_name(_TFLITE))
         if name in OWN:
             if own is None:
                 pytest.skip("no native runner is built for this machine")
@@ -83,7 +85,7 @@ def _tflite_runner(own: Abi | None) -> Path:
     if own is None or own.name not in places:
         pytest.skip("no TFLite C library is known for this machine")
     folder = cache_directory("tests", f"{'-'.join(_NPM)}-{own.name}")
-    library = folder / "libtensorflowlite_c.so"
+    library = folder / _TFLITE
     if not library.exists():
         from edge.runner.building.store import fetch, temporary_folder
 
@@ -91,7 +93,7 @@ def _tflite_runner(own: Abi | None) -> Path:
         with temporary_folder(folder) as temporary:
             fetch(["npm", "pack", "@".join(_NPM), "--ignore-scripts", "--loglevel=error"], _NPM[0], temporary)
             with tarfile.open(next(temporary.glob("*.tgz"))) as archive:
-                member = archive.extractfile(f"package/cc_deps/{places[own.name]}/libtensorflowlite_c.so")
+                member = archive.extractfile(f"package/cc_deps/{places[own.name]}/{_TFLITE}")
                 assert member is not None
                 (temporary / library.name).write_bytes(member.read())
             (temporary / library.name).replace(library)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -31,8 +32,11 @@ np.save(asked["logits"], classifier.logits(np.load(asked["images"])))
 def logits_without_runner(kind: RunnerKind, artifact: Artifact, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Logits float32 [N, classes] for uint8 images [N, H, W, C].
 
-    In this process, except for a runtime that has packages of its own: that one runs in a child that has them.
+    By the runtime's Python package, or by a C library through ctypes; in this process, except for a runtime that has
+    packages of its own: that one runs in a child that has them.
     """
+    if kind.library is not None:
+        return tflite_library_logits(kind.library, artifact, images)
     if kind.packages is None:
         from export.parity import runtime_logits
 
@@ -55,3 +59,37 @@ def logits_without_runner(kind: RunnerKind, artifact: Artifact, images: NDArray[
         subprocess.run(command, input=json.dumps(question), text=True, check=True, timeout=60)
         logits: NDArray[np.float32] = np.load(answered)
         return logits
+
+
+def tflite_library_logits(library: Path, artifact: Artifact, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Logits float32 [N, classes] from a TFLite C library, as it is without any delegate asked for."""
+    from edge.runner.preprocessing import input_table
+
+    api = ctypes.CDLL(str(library))
+    for name in ("ModelCreate", "InterpreterCreate", "InterpreterGetInputTensor", "InterpreterGetOutputTensor"):
+        getattr(api, f"TfLite{name}").restype = ctypes.c_void_p
+    model, manifest = artifact.path.read_bytes(), artifact.manifest
+    loaded = api.TfLiteModelCreate(model, ctypes.c_size_t(len(model)))
+    interpreter = ctypes.c_void_p(api.TfLiteInterpreterCreate(ctypes.c_void_p(loaded), None))
+    assert api.TfLiteInterpreterAllocateTensors(interpreter) == 0
+    taken = ctypes.c_void_p(api.TfLiteInterpreterGetInputTensor(interpreter, 0))
+    given = ctypes.c_void_p(api.TfLiteInterpreterGetOutputTensor(interpreter, 0))
+    spec, result = manifest.input, manifest.output
+    prepare = input_table(
+        manifest.image.mean,
+        manifest.image.std,
+        np.dtype(spec.dtype),
+        spec.layout,
+        scale=spec.scale or 1.0,
+        zero_point=spec.zero_point or 0,
+    )
+    stored = np.empty((len(images), *result.shape[1:]), result.dtype)
+    for row, tensor in enumerate(prepare(images)):
+        assert api.TfLiteTensorCopyFromBuffer(taken, tensor.tobytes(), ctypes.c_size_t(tensor.nbytes)) == 0
+        assert api.TfLiteInterpreterInvoke(interpreter) == 0
+        place = stored[row : row + 1]
+        into = place.ctypes.data_as(ctypes.c_void_p)
+        assert api.TfLiteTensorCopyToBuffer(given, into, ctypes.c_size_t(place.nbytes)) == 0
+    if stored.dtype == np.float32:
+        return stored
+    return (stored.astype(np.float32) - np.float32(result.zero_point or 0)) * np.float32(result.scale or 1.0)

@@ -5,6 +5,7 @@ A new implementation is one more entry in `_kinds`.
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 import time
@@ -291,6 +292,8 @@ def test_a_model_of_another_input_shape_than_the_command_line_s_is_refused(
         {"policy": "everything"},
         {"mean": "0,0,0,0", "std": "1,1,1,1"},
         {"runtime": "abacus"},
+        {"cpus": "0,two"},
+        {"cpus": "0-1023"},
     ],
     ids="-".join,
 )
@@ -300,6 +303,20 @@ def test_settings_that_do_not_fit_together_are_refused(
     fault, words, code = start(**changes).refusal()
     assert (fault, code) == (Fault.MODEL_REFUSED, 1)
     assert words
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system knows no processor affinity")
+@each_runtime
+def test_the_process_keeps_to_the_processors_it_was_given(
+    start: Callable[..., RunnerProcess], images: NDArray[np.uint8]
+) -> None:
+    mine = sorted(os.sched_getaffinity(0))
+    if len(mine) == 1:
+        pytest.skip("there is one processor only")
+    process = start(cpus=str(mine[-1]), threads="2")
+    process.hello()
+    assert os.sched_getaffinity(process.process.pid) == {mine[-1]}
+    assert len(ask(process, images[:2])) == 2
 
 
 @each_runtime
