@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from edge.adb.client import Adb
-from foundation.errors import UsageError
+from foundation.host import salted_hash
 
 DeviceKind = Literal["physical", "emulated", "embedded"]
 
@@ -104,25 +102,8 @@ def device_kind(properties: Mapping[str, str], serial: str) -> DeviceKind:
 
 
 def hash_serial(serial: str) -> str:
-    """12 hexadecimal digits that stand for a serial on this computer; the salt never leaves it."""
-    return hashlib.sha256(_salt() + serial.encode()).hexdigest()[:12]
-
-
-def _salt() -> bytes:
-    from platformdirs import user_data_path
-
-    place = user_data_path("edgecat") / "serial-salt"
-    try:
-        return place.read_bytes()
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise UsageError(f"cannot read {place}: {error.strerror}") from error
-    from foundation.files import write_bytes
-
-    salt = secrets.token_bytes(16)
-    write_bytes(place, salt, mode=0o600)
-    return salt
+    """12 hexadecimal digits that stand for a serial on this computer; see `salted_hash`."""
+    return salted_hash(serial)
 
 
 def _system(adb: Adb) -> tuple[bool, int]:

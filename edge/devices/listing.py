@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edge.adb.server import ServerDevice, list_server_devices, server_runs
+from edge.adb.server import ServerDevice, list_server_devices, server_runs, state_hint
+from edge.adb.usb import UsbDevice, list_usb_devices
 from edge.devices import emulators, isolated
 from edge.devices.embedded import filesystem
 from edge.devices.emulator_records import EmulatorRecord
 from edge.devices.system.layout import build_properties, device_properties
 from foundation.errors import DeviceError
-
-_HINTS = {
-    "unauthorized": "unlock the phone and confirm the question about USB debugging",
-    "offline": "unplug and plug it in again, or run adb reconnect",
-    "no permissions": "add udev rules for the phone (Debian: android-sdk-platform-tools-common), plug it in again",
-    "recovery": "start the phone normally",
-    "bootloader": "start the phone normally",
-    "sideload": "start the phone normally",
-}
 
 
 @dataclass(frozen=True)
@@ -28,8 +20,8 @@ class ListedDevice:
     Attributes:
         spec: what `--device` takes.
         kind: physical, emulated or embedded; None where the device cannot be asked.
-        state: `ready` (would be started), `not built` (would be built first), `unavailable`, `running`, or adb's word:
-            device, unauthorized, offline, …
+        state: `ready` (would be started), `not built` (would be built first), `unavailable`, `running`, `usb` (seen
+            there, not asked), or adb's word: device, unauthorized, offline, …
         model: the maker's name, None where unknown.
         abi: by Android's name, None where unknown.
         os_version: None where unknown.
@@ -51,13 +43,17 @@ class ListedDevice:
 
 
 def list_devices() -> list[ListedDevice]:
-    """The devices made for the occasion, the emulators that run, and what a running adb server knows. Starts nothing.
+    """The devices made for the occasion, emulators that run, what a running adb server knows, USB. Starts nothing.
 
     Raises:
         DeviceError: what listens on the adb server's port is no adb server.
     """
     made = [_made_for_the_occasion(spec) for spec in isolated.SPECS]
-    return [_embedded(), *made, *_emulators(), *(_of_server(device) for device in list_server_devices())]
+    known = list_server_devices()
+    served = {device.serial for device in known}
+    # The adb server has the phones that it lists: nobody else can open them.
+    alone = [device for device in list_usb_devices() if device.serial is None or device.serial not in served]
+    return [_embedded(), *made, *_emulators(), *map(_of_server, known), *map(_on_usb, alone)]
 
 
 def server_note() -> str | None:
@@ -93,10 +89,17 @@ def _made_for_the_occasion(spec: str) -> ListedDevice:
     return _isolated(spec, spec, "ready" if isolated.built(spec) else "not built")
 
 
+def _on_usb(device: UsbDevice) -> ListedDevice:
+    # Not asked for more: that would claim it, and make its screen ask for confirmation.
+    return ListedDevice(
+        f"usb:{device.serial or '?'}", None, "no permissions" if device.hint else "usb", hint=device.hint
+    )
+
+
 def _of_server(device: ServerDevice) -> ListedDevice:
     spec = f"serial:{device.serial}"
     if device.state != "device":
-        return ListedDevice(spec, None, device.state, hint=_HINTS.get(device.state.split(" (")[0], "see adb devices"))
+        return ListedDevice(spec, None, device.state, hint=state_hint(device.state))
     # Only a device that can be used is asked, and only then are the libraries for it loaded.
     from edge.adb.client import Adb
     from edge.adb.server import ServerConnection

@@ -11,13 +11,14 @@ from edge.adb.connection import DirectConnection
 from edge.adb.keys import HostKey
 from edge.adb.lease import Lease
 from edge.adb.server import ServerConnection, list_server_devices
+from edge.adb.usb import open_usb
 from edge.devices import emulators, isolated
 from edge.devices.embedded.launch import EmbeddedDevice
 from edge.devices.emulator_records import EmulatorRecord
 from edge.devices.information import DeviceInfo, inspect
 from edge.devices.spec import DeviceSpec, parse_spec
 from edge.devices.system.launch import connect_to
-from foundation.errors import DeviceError, UsageError
+from foundation.errors import DeviceError
 
 
 @dataclass
@@ -88,9 +89,9 @@ def _connect(spec: DeviceSpec, key: Path | None, held: contextlib.ExitStack) -> 
         address = (spec.host or "", spec.port or 0)
         known = key or emulators.key_for(address)
         return Adb(DirectConnection.tcp(*address, HostKey(known) if known else None))
-    if spec.kind == "serial":
-        return Adb(ServerConnection(spec.name or _only_serial()))
-    raise UsageError(f"device {spec} is not built yet (issue 3)", hint="use embedded, tcp:HOST:PORT or serial:XYZ")
+    if spec.kind == "usb":
+        return Adb(DirectConnection(open_usb(spec.name or ""), HostKey(key) if key else None))
+    return Adb(ServerConnection(spec.name or _only_serial()))
 
 
 def _kept(record: EmulatorRecord, key: Path | None) -> DirectConnection:

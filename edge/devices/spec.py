@@ -10,7 +10,7 @@ from foundation.errors import UsageError
 
 Kind = Literal["embedded", "emulator", "tcp", "serial", "sandbox", "vm", "usb"]
 _NAMED: dict[str, Kind] = {"emulator": "emulator", "sandbox": "sandbox", "vm": "vm", "usb": "usb"}
-_FORMS = "embedded, sandbox:ABI, vm:ABI, emulator:NAME, tcp:HOST:PORT, serial:XYZ or serial"
+_FORMS = "embedded, sandbox:ABI, vm:ABI, emulator:NAME, tcp:HOST:PORT, usb:SERIAL, serial:XYZ or serial"
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def parse_spec(text: str | None = None) -> DeviceSpec:
 
     `embedded`: a device made for the occasion; `emulator:NAME`: one kept running by `edgecat emulator start`;
     `sandbox:ABI`, `vm:ABI`: one with the real adbd, made for the occasion; `tcp:HOST:PORT`: a direct connection;
-    `serial:XYZ`: a device of the adb server; `serial`: its only one; `usb:SERIAL`: read, but not built yet. Nothing
-    given: `serial:$ANDROID_SERIAL` if that is set, else `embedded`.
+    `serial:XYZ`: a device of the adb server; `serial`: its only one; `usb:SERIAL`: straight over USB.
+    Nothing given: `serial:$ANDROID_SERIAL` if that is set, else `embedded`.
 
     Raises:
         UsageError: anything else.

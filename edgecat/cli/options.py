@@ -19,7 +19,8 @@ DeviceSpec = Annotated[
     Optional[str],  # noqa: UP045 - read at run time by Typer, also on 3.10
     typer.Option(
         "--device",
-        help="embedded · tcp:HOST:PORT · serial:XYZ (adb server) · serial (its only device) · emulator:NAME. "
+        help="embedded · serial:XYZ (adb server) · serial (its only device) · tcp:HOST:PORT · usb:SERIAL · "
+        "sandbox:x86_64|arm64-v8a · vm:arm64-v8a · emulator:NAME. See: edgecat devices. "
         "Default: ANDROID_SERIAL if set, else embedded.",
         show_default=False,
     ),

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from edge.adb.keys import make_key
-from edge.devices import emulator_records, emulators
+from edge.adb.server import ServerDevice
+from edge.adb.usb import UsbDevice
+from edge.devices import emulator_records, emulators, listing, opening
 from edge.devices.embedded.launch import EmbeddedDevice
 from edge.devices.information import device_kind, hash_serial
 from edge.devices.listing import ListedDevice, list_devices, server_note
@@ -85,10 +87,25 @@ def test_a_port_where_nobody_listens_is_a_device_error_with_a_hint() -> None:
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("spec", ["usb:R58M"])
-def test_what_is_not_built_yet_says_so(spec: str) -> None:
-    with pytest.raises(UsageError, match=r"not built yet \(issue 3\)"):
-        open_device(spec)
+def test_a_phone_on_usb_is_opened_without_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(serial: str) -> None:
+        raise DeviceError(f"no phone {serial} on USB")
+
+    monkeypatch.setattr(opening, "open_usb", missing)
+    with pytest.raises(DeviceError, match="no phone R58M on USB"):
+        open_device("usb:R58M")
+
+
+def test_phones_on_usb_are_listed_but_not_those_that_the_server_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "list_server_devices", lambda: [ServerDevice("R58M", "unauthorized")])
+    bus = [UsbDevice("R58M"), UsbDevice("R58N"), UsbDevice(None, "add udev rules")]
+    monkeypatch.setattr(listing, "list_usb_devices", lambda: bus)
+    listed = {device.spec: device for device in listing.list_devices()}
+    assert listed["serial:R58M"].state == "unauthorized"
+    assert "confirm" in (listed["serial:R58M"].hint or "")
+    assert (listed["usb:R58N"].state, listed["usb:R58N"].hint) == ("usb", None)
+    assert (listed["usb:?"].state, listed["usb:?"].hint) == ("no permissions", "add udev rules")
+    assert "usb:R58M" not in listed
 
 
 def test_no_phone_and_no_server_is_a_device_error_with_a_hint() -> None:
