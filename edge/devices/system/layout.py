@@ -41,7 +41,7 @@ if [ $# -eq 0 ]; then
   exit 0
 fi
 cat $files | while IFS="=" read -r name value; do
-  [ "$name" = "$1" ] && { print -r -- "$value"; exit 1; }
+  if [ "$name" = "$1" ]; then print -r -- "$value"; exit 1; fi
 done && print -r -- "$2"
 exit 0
 """

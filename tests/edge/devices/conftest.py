@@ -12,6 +12,9 @@ from edge.adb.client import Adb
 from edge.adb.connection import DirectConnection
 from edge.adb.keys import HostKey
 from edge.devices.embedded.launch import EmbeddedDevice
+from foundation.cache import cache_directory
+
+_CACHE = cache_directory()
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +26,8 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         port = listener.getsockname()[1]
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
     monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+    # What takes minutes to fetch and harms nobody stays the user's, or CI's.
+    monkeypatch.setenv("EDGECAT_CACHE_DIR", str(_CACHE))
 
 
 @pytest.fixture(scope="module")
