@@ -197,6 +197,16 @@ def test_labels_that_differ_from_the_runtime_in_process_are_called_out(tmp_path:
     assert "should all be equal" in words
 
 
+def test_another_runtime_than_the_host_s_is_named_and_may_answer_otherwise(tmp_path: Path, maker: RecordMaker) -> None:
+    told = maker.accuracy_on_device("tflite_int8")
+    told = type(told).model_validate(told.model_dump() | {"labels_equal": 399, "engine": "tflite-runtime 2.14.0"})
+    words = " ".join(page_of(write_report([maker.device(), maker.artifact(), told], tmp_path)).words)
+    assert "399 of 400" in words
+    assert "tflite-runtime 2.14.0 computes otherwise" in words
+    assert "should all be equal" not in words
+    assert "| tflite-runtime 2.14.0 |" in (tmp_path / "report.md").read_text()
+
+
 def test_many_classes_and_many_thieves_still_fit(tmp_path: Path) -> None:
     maker = RecordMaker([f"class {k}" for k in range(40)], images=200)
     records: list[Record] = [maker.victim(), maker.device(), maker.artifact(), maker.accuracy_on_device("tflite_int8")]
