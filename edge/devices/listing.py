@@ -48,12 +48,12 @@ def list_devices() -> list[ListedDevice]:
     Raises:
         DeviceError: what listens on the adb server's port is no adb server.
     """
-    made = [_made_for_the_occasion(spec) for spec in isolated.SPECS]
+    here = [_embedded(), *map(_made_for_the_occasion, isolated.SPECS), *_emulators()]
     known = list_server_devices()
     served = {device.serial for device in known}
     # The adb server has the phones that it lists: nobody else can open them.
     alone = [device for device in list_usb_devices() if device.serial is None or device.serial not in served]
-    return [_embedded(), *made, *_emulators(), *map(_of_server, known), *map(_on_usb, alone)]
+    return [*here, *map(_of_server, known), *map(_on_usb, alone)]
 
 
 def server_note() -> str | None:
