@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge.deployed import DeployedModel
@@ -107,17 +108,21 @@ def start(
         UsageError: the runtime does not run such files, or not on this device, or is not set up.
     """
     policy.width(len(manifest.class_names))
-    words = _options(manifest, policy, remote, options) | _runtime(device, manifest, options)
+    words = runner_words(manifest, policy, remote, options) | _runtime(device, manifest, options)
     package = _choose(device, manifest, options, progress)
-    folder = push_runner(device, package, progress)
-    arguments = " ".join(f"--{name}={shlex.quote(value)}" for name, value in words.items())
-    session = device.adb.start(f"cd {shlex.quote(folder)} && exec {shlex.join(package.command)} {arguments}")
+    session = device.adb.start(shell_command(push_runner(device, package, progress), package, words))
     try:
         return DeployedModel(session, manifest, policy, device.info.spec, options.runtime)
     except DeviceError as error:
         if error.exit_status in _CANNOT_START:
             raise _cannot_start(device, package, error) from error
         raise
+
+
+def shell_command(folder: str, package: RunnerPackage, words: Mapping[str, str]) -> str:
+    """What starts a runner that stands in `folder` of the device, with these options."""
+    arguments = " ".join(f"--{name}={shlex.quote(value)}" for name, value in words.items())
+    return f"cd {shlex.quote(folder)} && exec {shlex.join(package.command)} {arguments}"
 
 
 def deploy(
@@ -133,8 +138,10 @@ def deploy(
     return start(device, remote, artifact.manifest, policy or AnswerPolicy("label"), options, progress)
 
 
-def _options(manifest: Manifest, policy: AnswerPolicy, remote: str, options: RunnerOptions) -> dict[str, str]:
-    """The runner's command line; see docs/protocol.md."""
+def runner_words(
+    manifest: Manifest, policy: AnswerPolicy, remote: str, options: RunnerOptions = DEFAULT
+) -> dict[str, str]:
+    """The options of a runner for the model at `remote`, all but the runtime; see docs/protocol.md."""
     image = manifest.image
     words = {
         "model": remote,
