@@ -194,7 +194,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def _spawn(module: str, arguments: Sequence[str], log: Path, detached: bool) -> subprocess.Popen[bytes]:
     """In a session of its own, so that a Ctrl-C for us is none for it."""
     path = os.pathsep.join(filter(None, [str(_SOURCE), os.environ.get("PYTHONPATH")]))
-    with log.open("wb") as stderr:
+    # To append: what keeps the device and the device itself write to it side by side.
+    with log.open("ab") as stderr:
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments, *(["--detached"] if detached else [])],
             stdin=subprocess.DEVNULL if detached else subprocess.PIPE,

@@ -161,6 +161,8 @@ class Repository:
     def _locked(self) -> Iterator[None]:
         with (self._state / "lock").open("w") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
+            for left in self._state.glob("archives-*"):
+                shutil.rmtree(left, ignore_errors=True)
             yield
 
     def _apt(self, command: list[str], archives: str | None = None) -> str:

@@ -102,6 +102,9 @@ def build_once(place: Path, build: Callable[[Path], None]) -> Path:
     with _locked(place):
         if place.is_dir():
             return place
+        # Of builders that were killed: nobody else can be building now.
+        for left in place.parent.glob(f".{place.name}-*"):
+            shutil.rmtree(left, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
         try:
             build(temporary)

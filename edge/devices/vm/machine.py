@@ -21,7 +21,7 @@ PROGRAM = "qemu-system-aarch64"
 MAKE_FILESYSTEM = "mke2fs"
 _SHELL = 2000
 _GUEST = "10.0.2.15"
-_FAILURES = (b"Kernel panic", b"not syncing", b"Unable to mount")
+_FAILURE = "Kernel panic"
 _ANSWER_SECONDS = 0.3
 
 
@@ -101,12 +101,21 @@ def wait_until_ready(path: Path, log: Path, timeout: float) -> None:
         OSError: the machine ended, its kernel gave up, or the time is over.
     """
     deadline = time.monotonic() + timeout
-    while not _answers(path):
-        said = log.read_bytes()
-        if any(word in said for word in _FAILURES):
-            raise OSError("the kernel gave up")
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"adbd did not answer in {timeout:g} s")
+    try:
+        while not _answers(path):
+            if _last_words(log):
+                raise ConnectionAbortedError
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"adbd did not answer in {timeout:g} s")
+    except OSError as error:
+        # A machine that ends takes its port with it; why it ended stands in its log.
+        raise OSError(_last_words(log) or error.strerror or str(error)) from error
+
+
+def _last_words(log: Path) -> str | None:
+    """The line with which the kernel gave up; None where it did not."""
+    lines = log.read_text(errors="replace").splitlines()
+    return next((line for line in lines if _FAILURE in line), None)
 
 
 def _answers(path: Path) -> bool:
