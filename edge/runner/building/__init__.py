@@ -7,7 +7,7 @@ like to a device is in `edge/runner/packages.py`.
 from __future__ import annotations
 
 from edge.runner.building.builder import build
-from edge.runner.building.missing import missing
+from edge.runner.building.missing import Missing, missing
 from edge.runner.building.record import BuiltRunner, list_built
 from edge.runner.building.targets import ABIS, ENGINES, RUNTIMES, Abi, Target, make_target
 
@@ -17,6 +17,7 @@ __all__ = [
     "RUNTIMES",
     "Abi",
     "BuiltRunner",
+    "Missing",
     "Target",
     "build",
     "list_built",

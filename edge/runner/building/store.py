@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +29,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
         folder.mkdir(parents=True)
     except OSError as error:
         raise _unwritable(parent, error) from error
+    _clear_away(parent)
     try:
         yield folder
     finally:
@@ -46,6 +47,22 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
             # A folder is no file: it must make way first. What reads it meanwhile keeps the old files open.
             folder.replace(temporary / "old")
         content.replace(folder)
+
+
+def make_once(folder: Path, make: Callable[[Path], None], progress: Progress = SILENT) -> None:
+    """Make a folder unless it is there; of several processes one makes it, the others wait.
+
+    Args:
+        folder: where it shall stand.
+        make: fills an empty folder, which becomes `folder` if nothing was raised.
+        progress: shows that another process is waited for.
+    """
+    if folder.is_dir():
+        return
+    with locked(folder.with_name(f".{folder.name}.lock"), progress):
+        if not folder.is_dir():
+            with replacing_folder(folder) as temporary:
+                make(temporary)
 
 
 @contextmanager
@@ -67,6 +84,18 @@ def locked(path: Path, progress: Progress = SILENT) -> Iterator[None]:
             with progress.task("another edgecat builds this; waiting for it"):
                 fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+def _clear_away(parent: Path) -> None:
+    """Remove what processes left that were killed."""
+    for path in parent.glob(".*.partial"):
+        process = path.name.split(".")[1]
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            shutil.rmtree(path, ignore_errors=True)
+        except (OSError, ValueError):
+            continue
 
 
 def _unwritable(folder: Path, error: OSError) -> UsageError:

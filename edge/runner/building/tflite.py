@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edge.runner.building.elf import Elf, read_elf
-from edge.runner.building.store import fetch, replacing_folder, temporary_folder
+from edge.runner.building.store import fetch, make_once, temporary_folder
 from edge.runner.building.targets import ABIS, Abi
 from foundation.cache import cache_directory
 from foundation.errors import ArtifactError
@@ -40,10 +40,13 @@ def npm_tflite(abi: Abi, progress: Progress = SILENT) -> Path:
     Raises:
         ArtifactError: npm is not installed, the package cannot be had, or is another than the one known.
     """
-    folder = npm_folder()
-    if not folder.is_dir():
+
+    def make(folder: Path) -> None:
         with progress.task(f"fetching {NPM_PACKAGE} {NPM_VERSION} (TFLite for Android, 37 MB)"):
             _fetch(folder)
+
+    folder = npm_folder()
+    make_once(folder, make, progress)
     return folder / abi.name / "libtensorflowlite_jni.so"
 
 
@@ -72,13 +75,15 @@ def given_tflite(given: Path, abi: Abi) -> Path:
     """
     if not given.is_file():
         raise ArtifactError(f"no file {given}")
+
+    def make(folder: Path) -> None:
+        if zipfile.is_zipfile(given):
+            _take_from_archive(given, abi, folder)
+        else:
+            _take_library(given.name, given.read_bytes(), abi, folder)
+
     folder = cache_directory("runtimes", f"given-{sha256_file(given)[:16]}-{abi.name}")
-    if not folder.is_dir():
-        with replacing_folder(folder) as temporary:
-            if zipfile.is_zipfile(given):
-                _take_from_archive(given, abi, temporary)
-            else:
-                _take_library(given.name, given.read_bytes(), abi, temporary)
+    make_once(folder, make)
     return next(folder.glob("*.so"))
 
 
@@ -89,13 +94,13 @@ def _fetch(folder: Path) -> None:
         archive = next(iter(temporary.glob("*.tgz")), None)
         if archive is None or _integrity(archive.read_bytes()) != NPM_INTEGRITY:
             raise ArtifactError(f"{NPM_PACKAGE} {NPM_VERSION} as npm fetched it is not the one known (sha512 differs)")
-        with tarfile.open(archive) as opened, replacing_folder(folder) as content:
+        with tarfile.open(archive) as opened:
             for abi in ABIS.values():
                 name = "libtensorflowlite_jni.so"
-                _take_library(name, _member(opened, f"{_ROOT}jni/{abi.name}/{name}"), abi, content / abi.name)
+                _take_library(name, _member(opened, f"{_ROOT}jni/{abi.name}/{name}"), abi, folder / abi.name)
                 headers = [name for name in opened.getnames() if name.startswith(f"{_ROOT}headers/tensorflow/")]
                 files = ((name.removeprefix(f"{_ROOT}headers/"), _member(opened, name)) for name in headers)
-                _write_headers(files, content / abi.name)
+                _write_headers(files, folder / abi.name)
 
 
 def _member(archive: tarfile.TarFile, name: str) -> bytes:

@@ -16,7 +16,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.runner.building.store import fetch, replacing_folder, temporary_folder
+from edge.runner.building.store import fetch, make_once, temporary_folder
 from edge.runner.building.targets import Abi
 from foundation.cache import cache_directory
 from foundation.errors import ArtifactError
@@ -111,13 +111,16 @@ def _installed(wheel: Wheel, abi: Abi) -> Path | None:
 
 def _kept(wheel: Wheel, abi: Abi, progress: Progress) -> Path:
     """The package unpacked in the cache, from the wheel in the cache, fetched if need be."""
-    folder = _folder(wheel, abi)
-    if not folder.is_dir():
+
+    def make(folder: Path) -> None:
         archive = _find_wheel(wheel, abi)
         if archive is None:
             with progress.task(f"fetching {wheel.project} {wheel.version} for {abi.name}"):
                 archive = _download(wheel, abi)
         _unpack(wheel, archive, folder)
+
+    folder = _folder(wheel, abi)
+    make_once(folder, make, progress)
     return folder / wheel.package
 
 
@@ -154,17 +157,17 @@ def _tags(abi: Abi) -> list[str]:
 def _unpack(wheel: Wheel, archive: Path, folder: Path) -> None:
     """Put the wheel's parts into `folder`, each checked. A torn wheel is removed, so that the next try fetches it."""
     try:
-        with zipfile.ZipFile(archive) as opened, replacing_folder(folder) as temporary:
+        with zipfile.ZipFile(archive) as opened:
             hashes = _record(opened)
             names = [name for name in opened.namelist() if wheel.takes(name) and not name.endswith("/")]
             for name in names:
                 content = opened.read(name)
                 if _record_hash(content) != hashes.get(name):
                     raise zipfile.BadZipFile(f"{name} is not what its RECORD says")
-                target = temporary / name
+                target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
-            absent = [part for part in wheel.parts if not (temporary / wheel.package / part).exists()]
+            absent = [part for part in wheel.parts if not (folder / wheel.package / part).exists()]
             if absent:
                 raise ArtifactError(f"{archive.name} has no {', '.join(absent)}")
     except zipfile.BadZipFile as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -208,3 +209,16 @@ def test_what_is_missing_is_said_with_the_command_that_brings_it(
     assert any(lack.what.startswith("npm, to fetch TFLite") and "--tflite-lib" in lack.hint for lack in android)
     with pytest.raises(UsageError):
         missing("arm64-v8a", "windows")
+
+
+def test_what_a_killed_process_left_is_cleared_away(workshop: Workshop, tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    left = tmp_path / "cache" / "runners" / f".{gone.pid}.0123abcd.partial"
+    others = tmp_path / "cache" / "runners" / f".{os.getpid()}.0123abcd.partial"
+    for folder in (left, others):
+        folder.mkdir(parents=True)
+    build(TARGET)
+    assert not left.exists()
+    assert others.exists(), "its process lives"
+    assert workshop.made == 1

@@ -57,7 +57,7 @@ def test_a_library_that_android_could_not_load_is_refused(
     given = tflite_library(tmp_path / "mine.so", *words, **options)  # type: ignore[arg-type]
     with pytest.raises(ArtifactError, match=reason):
         given_tflite(given, own_abi())
-    assert not list((cache / "runtimes").iterdir())
+    assert not list((cache / "runtimes").glob("[!.]*"))
 
 
 def test_a_library_for_another_processor_is_refused(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_torn_archive_is_refused(tmp_path: Path, cache: Path) -> None:
     given.write_bytes(content)
     with pytest.raises(ArtifactError, match="torn"):
         given_tflite(given, own_abi())
-    assert not list((cache / "runtimes").iterdir())
+    assert not list((cache / "runtimes").glob("[!.]*"))
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_a_package_that_is_not_the_known_one_is_refused(fake_npm: Path, cache: P
     fake_npm.write_bytes(b"another package of that name and version")
     with pytest.raises(ArtifactError, match="sha512 differs"):
         npm_tflite(ABIS["x86_64"])
-    assert not list((cache / "runtimes").iterdir())
+    assert not list((cache / "runtimes").glob("[!.]*"))
 
 
 def test_the_known_package_is_unpacked_for_each_processor(

@@ -67,7 +67,7 @@ def test_a_file_that_is_not_what_record_says_is_refused_and_the_wheel_removed(ca
     with pytest.raises(ArtifactError, match=r"libx\.so is not what its RECORD says"):
         wheel_package(WHEEL, ARM)
     assert not path.exists(), "the next try must fetch it anew"
-    assert not list((cache / "runtimes").iterdir())
+    assert not list((cache / "runtimes").glob("[!.]*"))
 
 
 def test_a_torn_wheel_is_refused_and_removed(cache: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_wheel_without_the_library_is_refused(cache: Path) -> None:
     put_wheel(cache, {name: data for name, data in FILES.items() if not name.endswith(".so")})
     with pytest.raises(ArtifactError, match=r"has no libx\.so"):
         wheel_package(WHEEL, ARM)
-    assert not list((cache / "runtimes").iterdir())
+    assert not list((cache / "runtimes").glob("[!.]*"))
 
 
 def test_no_index_is_one_clear_error(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_no_index_is_one_clear_error(cache: Path, monkeypatch: pytest.MonkeyPatc
         wheel_package(WHEEL, ARM)
     assert raised.value.hint
     assert not wheels.is_offered(WHEEL, ARM)
-    assert not [path for path in cache.rglob("*") if path.is_file()]
+    assert not [path for path in cache.rglob("[!.]*") if path.is_file()]
 
 
 @pytest.mark.parametrize("engine", WHEELS)
