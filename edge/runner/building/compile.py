@@ -28,6 +28,8 @@ _LINK = ("-pie", "-Wl,--allow-shlib-undefined", "-s")
 _ALIGNMENT = "-Wl,-z,max-page-size={}"
 _ANDROID_ALIGNMENT = 0x10000
 _BESIDE = "-Wl,-rpath,$ORIGIN/lib:$ORIGIN"
+# The prototypes and numbers that were written down by hand for bionic, tried on glibc: the kernel's are the same.
+_LIKE_BIONIC = ("-ffreestanding", "-DEDGECAT_BIONIC", "-D__errno=__errno_location")
 _LIBRARY = {"litert": "libLiteRt.so", "tflite": "libtensorflowlite_c.so"}
 # The wheel's libraries were built with these macros.
 _EXECUTORCH = (
@@ -45,7 +47,7 @@ def compile_linux(engine: Literal["litert", "executorch", "tflite"], abi: str, l
         engine: the runtime that it is linked to.
         abi: `x86_64` or `arm64-v8a`.
         libraries: the runtime's package as its wheel has it (`ai_edge_litert`, `executorch`); for `tflite` a folder
-            with `libtensorflowlite_c.so`.
+            with `libtensorflowlite_c.so`: the very sources of Android's runner, where there is no Android to try them.
         out: the program's file; it is there only if everything went well.
 
     Raises:
@@ -56,14 +58,15 @@ def compile_linux(engine: Literal["litert", "executorch", "tflite"], abi: str, l
     with tempfile.TemporaryDirectory(prefix="edgecat-compile-") as name:
         folder = Path(name)
         gcc = compiler_name(target, "gcc")
-        _run([gcc, "-c", *_C, *(str(SOURCES / f"{part}.c") for part in CORE)], folder, hint)
+        c = (*_C, *_LIKE_BIONIC) if engine == "tflite" else _C
+        _run([gcc, "-c", *c, *(str(SOURCES / f"{part}.c") for part in CORE)], folder, hint)
         if engine == "executorch":
             program, linked = compiler_name(target), _executorch_libraries(libraries)
             _run([program, "-c", *_executorch_flags(libraries), str(SOURCES / "executorch.cc")], folder, hint)
         else:
             program, linked = gcc, [str(libraries / _LIBRARY[engine])]
             version = [_version(libraries)] if engine == "litert" else []
-            _run([gcc, "-c", *_C, *version, str(SOURCES / f"{engine}.c")], folder, hint)
+            _run([gcc, "-c", *c, *version, str(SOURCES / f"{engine}.c")], folder, hint)
         objects = sorted(path.name for path in folder.glob("*.o"))
         link = [*_LINK, _ALIGNMENT.format(target.alignment), _BESIDE]
         _run([program, *objects, *linked, *link, "-o", "runner"], folder, hint)

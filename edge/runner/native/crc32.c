@@ -48,17 +48,24 @@ static bool has_instruction(void) { return (getauxval(CAPABILITIES) & HAS_CRC32)
 #elif defined(__x86_64__)
 
 #include <cpuid.h>
-#include <wmmintrin.h>
+
+// Not <wmmintrin.h>: that one includes headers of the C library.
+typedef long long Block __attribute__((vector_size(16)));
 
 static bool has_instruction(void) {
     unsigned int a, b, c = 0, d;
     return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_PCLMUL);
 }
 
-// Multiplies `folded` up by as many bits as `by` is made for, and adds what stands there.
-__attribute__((target("pclmul"))) static __m128i fold(__m128i folded, __m128i by, __m128i next) {
-    __m128i low = _mm_clmulepi64_si128(folded, by, 0x00), high = _mm_clmulepi64_si128(folded, by, 0x11);
-    return _mm_xor_si128(_mm_xor_si128(low, high), next);
+static Block load(const uint8_t *data) {
+    Block block;
+    memcpy(&block, data, sizeof block);
+    return block;
+}
+
+// Carries `folded` on by as many bits as `by` is made for, and adds what stands there.
+__attribute__((target("pclmul"))) static Block fold(Block folded, Block by, Block next) {
+    return __builtin_ia32_pclmulqdq128(folded, by, 0x00) ^ __builtin_ia32_pclmulqdq128(folded, by, 0x11) ^ next;
 }
 
 // Carry-less multiplication (Gopal et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ Instruction",
@@ -66,20 +73,19 @@ __attribute__((target("pclmul"))) static __m128i fold(__m128i folded, __m128i by
 __attribute__((target("pclmul"))) static uint32_t by_instruction(uint32_t crc, const uint8_t *data, size_t bytes) {
     if (bytes < 64) return by_tables(crc, data, bytes);
     // x^(512 + 32) and x^(512 - 32), x^(128 + 32) and x^(128 - 32), modulo the polynomial, bits reflected.
-    const __m128i by_512 = _mm_set_epi64x(0x1c6e41596, 0x154442bd4), by_128 = _mm_set_epi64x(0x0ccaa009e, 0x1751997d0);
-    const __m128i *from = (const __m128i *)(const void *)data;
-    __m128i blocks[4];
-    for (int i = 0; i < 4; i++) blocks[i] = _mm_loadu_si128(from++);
-    blocks[0] = _mm_xor_si128(blocks[0], _mm_cvtsi32_si128((int)crc));
-    for (bytes -= 64; bytes >= 64; bytes -= 64) {
-        for (int i = 0; i < 4; i++) blocks[i] = fold(blocks[i], by_512, _mm_loadu_si128(from++));
+    const Block by_512 = {0x154442bd4, 0x1c6e41596}, by_128 = {0x1751997d0, 0x0ccaa009e};
+    Block blocks[4];
+    for (int i = 0; i < 4; i++) blocks[i] = load(data + 16 * i);
+    blocks[0] ^= (Block){crc, 0};
+    for (data += 64, bytes -= 64; bytes >= 64; data += 64, bytes -= 64) {
+        for (int i = 0; i < 4; i++) blocks[i] = fold(blocks[i], by_512, load(data + 16 * i));
     }
-    __m128i folded = blocks[0];
+    Block folded = blocks[0];
     for (int i = 1; i < 4; i++) folded = fold(folded, by_128, blocks[i]);
-    for (; bytes >= 16; bytes -= 16) folded = fold(folded, by_128, _mm_loadu_si128(from++));
+    for (; bytes >= 16; data += 16, bytes -= 16) folded = fold(folded, by_128, load(data));
     uint8_t last[16];
     memcpy(last, &folded, sizeof last);
-    return by_tables(by_tables(0, last, sizeof last), (const uint8_t *)from, bytes);
+    return by_tables(by_tables(0, last, sizeof last), data, bytes);
 }
 
 #else

@@ -39,29 +39,34 @@ CPU revision\t: 3
 
 @cache
 def native_kind(name: str) -> RunnerKind:
-    """A runner of `OWN` (for this machine's processor) or `EMULATED`. Skips the test, with the reason, where it
-    cannot be built or started."""
+    """A runner of `OWN` (for this machine's processor) or `EMULATED`, built. Skips where something lacks for that."""
     from edge.runner.building import ABIS, RUNTIMES, build, make_target
 
-    own = next((abi for abi in ABIS.values() if abi.is_ours), None)
+    abi = next((abi for abi in ABIS.values() if abi.is_ours), None) if name in OWN else ABIS["arm64-v8a"]
+    if abi is None:
+        pytest.skip("no native runner is built for this machine")
     engine = name.partition("-")[2]
-    try:
-        if name == "native-tflite":
-            runner = _tflite_runner(own)
-            return RunnerKind(name, (str(runner),), ("tflite",), library=runner.with_name(_TFLITE))
-        if name in OWN:
-            if own is None:
-                pytest.skip("no native runner is built for this machine")
-            built = build(make_target(own.name, "linux", engine))
-            return RunnerKind(name, _absolute(built.folder, built.command), (RUNTIMES[engine],))
-        built = build(make_target("arm64-v8a", "linux", engine))
-    except EdgecatError as error:
-        pytest.skip(str(error))
+    _demand(abi, engine if engine in RUNTIMES and engine != "tflite" else None)
+    if engine == "tflite":
+        runner = _tflite_runner(abi)
+        return RunnerKind(name, (str(runner),), ("tflite",), library=runner.with_name(_TFLITE))
     emulator = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
-    if emulator is None:
+    if name in EMULATED and emulator is None:
         pytest.skip("no qemu-aarch64-static: apt-get install qemu-user-static")
-    words = (emulator, "-cpu", "cortex-a72", "-L", str(_cortex_root()), *_absolute(built.folder, built.command))
-    return RunnerKind(name, words, (RUNTIMES[engine],), emulated=True)
+    built = build(make_target(abi.name, "linux", engine))
+    command = _absolute(built.folder, built.command)
+    if name in EMULATED:
+        command = (str(emulator), "-cpu", "cortex-a72", "-L", str(_cortex_root()), *command)
+    return RunnerKind(name, command, (RUNTIMES[engine],), emulated=name in EMULATED)
+
+
+def _demand(abi: Abi, engine: str | None) -> None:
+    """Skip where a compiler or a wheel cannot be had. A compiler that refuses our sources is no reason to skip."""
+    from edge.runner.building import missing
+
+    lacking = missing(abi.name, "linux", engine, ask=engine is not None)
+    if lacking:
+        pytest.skip(f"{lacking[0].what} ({lacking[0].hint})")
 
 
 def _absolute(folder: Path, command: tuple[str, ...]) -> tuple[str, ...]:
@@ -77,27 +82,30 @@ def _cortex_root() -> Path:
     return root
 
 
-def _tflite_runner(own: Abi | None) -> Path:
-    """The engine that Android's runner has, linked to a TFLite C library for glibc that an npm package carries."""
+def _tflite_runner(abi: Abi) -> Path:
+    """The engine of Android's runner, linked to a TFLite C library for glibc that an npm package carries."""
     from edge.runner.building.compile import compile_linux
 
-    places = {"x86_64": "linux_amd64", "arm64-v8a": "linux_arm64"}
-    if own is None or own.name not in places:
-        pytest.skip("no TFLite C library is known for this machine")
-    folder = cache_directory("tests", f"{'-'.join(_NPM)}-{own.name}")
-    library = folder / _TFLITE
-    if not library.exists():
-        from edge.runner.building.store import fetch, temporary_folder
-
-        folder.mkdir(parents=True, exist_ok=True)
-        with temporary_folder(folder) as temporary:
-            fetch(["npm", "pack", "@".join(_NPM), "--ignore-scripts", "--loglevel=error"], _NPM[0], temporary)
-            with tarfile.open(next(temporary.glob("*.tgz"))) as archive:
-                member = archive.extractfile(f"package/cc_deps/{places[own.name]}/{_TFLITE}")
-                assert member is not None
-                (temporary / library.name).write_bytes(member.read())
-            (temporary / library.name).replace(library)
+    folder = cache_directory("tests", f"{'-'.join(_NPM)}-{abi.name}")
+    if not (folder / _TFLITE).exists():
+        try:
+            _fetch_tflite(folder, {"x86_64": "linux_amd64", "arm64-v8a": "linux_arm64"}[abi.name])
+        except EdgecatError as error:
+            pytest.skip(str(error))
     # Several test processes may come here at once.
     runner = folder / f"runner-{os.getpid()}"
-    compile_linux("tflite", own.name, folder, runner)
+    compile_linux("tflite", abi.name, folder, runner)
     return runner.replace(folder / "runner")
+
+
+def _fetch_tflite(folder: Path, place: str) -> None:
+    from edge.runner.building.store import fetch, temporary_folder
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(folder) as temporary:
+        fetch(["npm", "pack", "@".join(_NPM), "--ignore-scripts", "--loglevel=error"], _NPM[0], temporary)
+        with tarfile.open(next(temporary.glob("*.tgz"))) as archive:
+            member = archive.extractfile(f"package/cc_deps/{place}/{_TFLITE}")
+            assert member is not None
+            (temporary / _TFLITE).write_bytes(member.read())
+        (temporary / _TFLITE).replace(folder / _TFLITE)

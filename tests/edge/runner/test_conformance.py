@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ from .runner_process import RunnerKind, RunnerProcess
 from .runtime_process import logits_without_runner
 
 if TYPE_CHECKING:
-    from export.exporting import Exported
+    from export.exporting import Exported, Source
 
 pytestmark = [pytest.mark.export, pytest.mark.timeout(60, func_only=True)]
 
@@ -78,7 +79,26 @@ def artifact(request: pytest.FixtureRequest, kind: RunnerKind, exported: Callabl
         pytest.skip(f"the {kind.name} runner does not run {recipe}")
     if kind.emulated and recipe.endswith("fp32"):
         pytest.skip("one model for each emulated runner: they are slow")
+    if kind.library is not None and recipe == "tflite_int8":
+        return request.getfixturevalue("per_tensor_artifact")
     return exported(recipe, channels).artifact
+
+
+@pytest.fixture(scope="session")
+def per_tensor_artifact(source_of: Callable[[int], Source], tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """An int8 model whose weights have one scale a layer.
+
+    TFLite 2.9, the newest C library for glibc that is to be had, knows no scales per channel in fully connected layers:
+    it loads our own int8 models and answers nothing but zeros. (2.14, which Android's runner has, knows them.)
+    """
+    import export.tflite
+    from export.exporting import export as export_model
+    from export.recipes import find_recipe
+
+    whole_layer = partial(export.tflite.get_symmetric_quantization_config, is_per_channel=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export.tflite, "get_symmetric_quantization_config", lambda **_: whole_layer())
+        return export_model(source_of(1), find_recipe("tflite_int8"), tmp_path_factory.mktemp("per-tensor")).artifact
 
 
 @pytest.fixture
