@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
+import time
 from pathlib import Path
 
 from edge.adb.shell import ShellResult, ShellSession, run
@@ -135,6 +136,24 @@ class Adb:
             # adb's daemon gives everybody the owner's rights.
             staging.shell.check(f"chmod {mode & 0o777:o} {arrived} && mv -f {arrived} {quoted}")
         return True
+
+    def wait(self, timeout: float = 120.0) -> None:
+        """Wait until the device has started; see `edge.adb.starting`."""
+        from edge.adb.starting import wait_until_started
+
+        wait_until_started(self, time.monotonic() + timeout)
+
+    def reboot(self) -> None:
+        """Start the device anew. The connection ends; `edge.adb.starting.connect_when_started` makes the next.
+
+        Raises:
+            DeviceError: the device refuses; emulated ones do.
+        """
+        stream = self.open("reboot:")
+        try:
+            stream.receive_some()
+        finally:
+            stream.close()
 
     def close(self) -> None:
         """Close the connection."""
