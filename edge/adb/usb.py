@@ -172,6 +172,15 @@ def list_usb_devices() -> list[UsbDevice]:
         return []
 
 
+def missing() -> list[str]:
+    """What keeps phones on USB from being seen, with what brings it; empty where nothing does."""
+    try:
+        list(_find())
+    except DeviceError as error:
+        return [f"{error.message}: {error.hint}"]
+    return []
+
+
 def open_usb(serial: str) -> UsbTransport:
     """Open the phone with that serial.
 
