@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edge.adb import program, usb
+from edge.adb import server, usb
 from edge.devices import isolated, opening
 from edge.runner import building, legacy
 from edgecat import diagnosis
@@ -44,7 +45,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(isolated, "built", lambda _: False)
     monkeypatch.setattr(building, "missing", lambda *_: [])
     monkeypatch.setattr(legacy, "missing", list)
-    monkeypatch.setattr(program, "find_adb", lambda: Path("/somewhere/adb"))
+    monkeypatch.setattr(shutil, "which", lambda _: "/somewhere/adb")
     monkeypatch.setattr(usb, "missing", list)
 
 
@@ -110,10 +111,10 @@ def test_a_fault_while_looking_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> 
     def fail(*_: object) -> Any:
         raise DeviceError("it does not answer", hint="unplug it")
 
-    for module, name in ((opening, "open_device"), (isolated, "missing"), (program, "find_adb")):
+    for module, name in ((opening, "open_device"), (isolated, "missing"), (server, "server_runs")):
         monkeypatch.setattr(module, name, fail)
     checks = checked()
-    for name in ("embedded device", *isolated.SPECS, "adb client"):
+    for name in ("embedded device", *isolated.SPECS, "adb server"):
         check = checks[name]
         assert (check.ok, check.needed) == (False, name == "embedded device")
         assert (check.found, check.hint) == ("it does not answer", "unplug it")
