@@ -109,6 +109,11 @@ class RunnerProcess:
         assert self.process.stdout.read() == b""
         return code
 
+    def words(self) -> str:
+        """What stands in stderr so far."""
+        self._errors.seek(0)
+        return self._errors.read().decode(errors="replace")
+
     def close_stdin(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
@@ -117,7 +122,6 @@ class RunnerProcess:
         assert self.process.stdout is not None
         data = self.process.stdout.read(size)
         if len(data) < size:
-            self._errors.seek(0)
-            said = self._errors.read().decode(errors="replace")
-            raise EOFError(f"the runner ended with {self.process.wait(10)} after {len(data)} of {size} bytes: {said}")
+            code = self.process.wait(10)
+            raise EOFError(f"the runner ended with {code} after {len(data)} of {size} bytes: {self.words()}")
         return data

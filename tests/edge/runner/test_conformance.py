@@ -325,6 +325,16 @@ def test_settings_that_do_not_fit_together_are_refused(
     assert words
 
 
+@one_model
+@pytest.mark.parametrize("changes", [{"threads": "many"}, {"layout": "nwhc"}, {"colour": "red"}], ids="-".join)
+def test_a_command_line_that_cannot_be_read_ends_without_a_frame(
+    start: Callable[..., RunnerProcess], changes: dict[str, str]
+) -> None:
+    process = start(**changes)
+    assert process.end() == 2
+    assert "usage" in process.words()
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system knows no processor affinity")
 @each_runtime
 def test_the_process_keeps_to_the_processors_it_was_given(

@@ -1,17 +1,17 @@
-// libFuzzer target: a command line, then the bytes of a whole session, against a fake engine.
+// libFuzzer target: a command line, then the bytes of a whole session, against the scripted engine.
 //
-//     byte 0       element type of the model, and which CRC-32s to mend
+//     byte 0       element types of the model's input and output
 //     byte 1       classes, and how many bytes a read gives at most
 //     then         words of the command line, each ended by a newline; an empty line ends them
 //     the rest     what the host sends
 //
-// A random CRC-32 is never right, so where byte 0 asks for it the harness puts the right one into every whole frame:
+// A random CRC-32 is never right, so the harness puts the right one into every whole frame, unless byte 0 says no:
 // without that nothing behind the check would ever be reached.
 #include <sys/syscall.h>
 
 #include "classifier.h"
 #include "crc32.h"
-#include "fake_engine.h"
+#include "scripted_engine.h"
 #include "session.h"
 
 enum { MAX_WORDS = 32, PREFIX = 20 };
@@ -44,13 +44,23 @@ static void mend_checksums(uint8_t *data, size_t bytes) {
     }
 }
 
-static void serve(const Options *options, uint8_t *sent, size_t bytes) {
+static Script write_script(const Options *options, uint8_t types, uint8_t classes) {
+    int32_t height = (int32_t)options->height, width = (int32_t)options->width, channels = (int32_t)options->channels;
+    Script script = {.input_element = types % 3, .output_element = types / 3 % 3, .classes = 1 + classes % 16};
+    int32_t nhwc[4] = {1, height, width, channels}, nchw[4] = {1, channels, height, width};
+    memcpy(script.shape, options->planar ? nchw : nhwc, sizeof nhwc);
+    script.input_scale = types & 64 ? 0 : 1.0f / 255;
+    script.input_zero_point = -128 * (script.input_element == INT8);
+    script.output_scale = 0.25f;
+    return script;
+}
+
+static void serve(const Options *options, const Script *script, uint8_t *sent, size_t bytes) {
     Fault fault;
     Classifier classifier;
     Stream stream = {.in = in, .out = out};
-    mend_checksums(sent, bytes);
     if (write(in, sent, bytes) != (long)bytes || lseek(in, 0, SEEK_SET) != 0) abort();
-    if (classifier_load(&classifier, options, "model", 5, &fault)) {
+    if (classifier_load(&classifier, options, script, sizeof *script, &fault)) {
         session_serve(&(Session){options, "00", &classifier, &stream});
     }
     classifier_free(&classifier);
@@ -87,7 +97,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     Fault fault;
     largest_read = (size_t)1 << (data[1] >> 4);
     if (options_read(count, words, &options, &fault) == OPTIONS_READ) {
-        if (fake_engine_set(&options, (Element)(data[0] % 3), 1 + data[1] % 16)) serve(&options, (uint8_t *)text + at, size - at);
+        Script script = write_script(&options, data[0], data[1]);
+        uint8_t *sent = (uint8_t *)text + at;
+        if (data[0] < 128) mend_checksums(sent, size - at);
+        serve(&options, &script, sent, size - at);
         options_free(&options);
     }
     free(text);
