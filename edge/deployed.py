@@ -37,8 +37,15 @@ PATIENCE_SECONDS = 120.0
 class DeployedModel:
     """A model that answers on a device, as a black box under its answer policy. Satisfies `attack.oracle.Oracle`.
 
-    One session is one process on the device; it ends with `close`, or when the connection goes. A device that says
-    nothing for `PATIENCE_SECONDS` counts as gone. One thread at a time may ask.
+    One session is one process on the device; it ends with `close`, or when the connection goes. One thread at a time
+    may ask.
+
+    Attributes:
+        manifest: of the model.
+        policy: what answers carry.
+        spec: the device.
+        runtime: what answers: the manifest's runtime, or another that takes such files.
+        patience: seconds without a word after which the device counts as frozen.
     """
 
     def __init__(
@@ -46,7 +53,8 @@ class DeployedModel:
     ) -> None:
         self.manifest, self.policy, self.spec, self.runtime = manifest, policy, spec, runtime or manifest.runtime
         self._session = session
-        session.patience = PATIENCE_SECONDS
+        self.patience = PATIENCE_SECONDS
+        session.patience = self.patience
         self._sequence = 0
         self._over = False
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="edgecat-send")
@@ -85,6 +93,7 @@ class DeployedModel:
         """
         if self._over:
             raise self._is_over()
+        self._session.patience = self.patience
         checked = self._checked(images)
         size = min(FRAME_IMAGES, images_in_frame(self.image_shape, self.policy.width(self.classes)))
         parts = [checked[k : k + size] for k in range(0, len(checked), size)]
@@ -101,12 +110,12 @@ class DeployedModel:
         """Measure single inferences inside the runner's process; see `BenchmarkRequest`."""
         self._sequence = (self._sequence + 1) % (1 << 32)
         # Warm-up and measurement, each up to its maximum, pass in silence.
-        self._session.patience = PATIENCE_SECONDS + 2 * request.max_seconds
+        self._session.patience = self.patience + 2 * request.max_seconds
         try:
             self._send(Frame(Kind.BENCHMARK, self._sequence, benchmark_payload(request)))
             return parse_measurement(self._expect(Kind.MEASUREMENT, self._sequence).payload)
         finally:
-            self._session.patience = PATIENCE_SECONDS
+            self._session.patience = self.patience
 
     def close(self) -> None:
         """End the runner; closing twice does no harm."""
