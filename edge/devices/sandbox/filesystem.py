@@ -58,7 +58,7 @@ def make(plan: Plan) -> None:
     if plan.qemu is not None:
         _arm64(root, plan.qemu, plan.cores)
     else:
-        mount("sysfs", f"{root}/sys", "sysfs", _QUIET | MS_RDONLY)
+        _host_sysfs(f"{root}/sys")
     mount("data", f"{root}/data", "tmpfs", MS_NOSUID | MS_NODEV, f"size={plan.data_bytes},mode=0771")
     for place in (WORLD, "/data/media/0"):
         Path(root + place).mkdir(parents=True)
@@ -78,6 +78,14 @@ def _devices(place: str) -> None:
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         Path(place, name).symlink_to(f"/proc/self/fd/{number}")
     Path(place, "fd").symlink_to("/proc/self/fd")
+
+
+def _host_sysfs(place: str) -> None:
+    try:
+        mount("sysfs", place, "sysfs", _QUIET | MS_RDONLY)
+    except PermissionError:
+        # A container that hides parts of its own lets nobody mount a whole one.
+        bind("/sys", place, recursive=True)
 
 
 def _arm64(root: str, qemu: Path, cores: int) -> None:

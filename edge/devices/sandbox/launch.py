@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import subprocess
+from functools import cache
 from pathlib import Path
 
 from edge.devices.sandbox import arm64
@@ -17,6 +20,17 @@ KIND = "sandbox"
 DATA_BYTES = 1 << 30
 START_SECONDS = 20.0
 
+# Settings that forbid namespaces, the value that does, and what allows them.
+_SETTINGS = (
+    ("/proc/sys/user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=10000"),
+    ("/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
+    (
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
+)
+
 
 def missing(abi: str) -> list[str]:
     """What keeps a sandbox of that ABI from running here, each with what brings it; empty where nothing does.
@@ -29,7 +43,7 @@ def missing(abi: str) -> list[str]:
         return [f"sandboxes need Linux on x86_64 or aarch64, not {platform.system()} on {platform.machine()}"]
     if abi == "x86_64" and platform.machine() != "x86_64":
         return ["sandbox:x86_64 needs an x86_64 machine: use sandbox:arm64-v8a"]
-    reasons = missing_in_kernel()
+    reasons = list(missing_in_kernel())
     if abi == "arm64-v8a" and arm64.needed() and _kernel_version() < (6, 7):
         reasons.append("a Linux kernel before 6.7 has no binfmt_misc in namespaces: use vm:arm64-v8a")
     return reasons if built(abi) else reasons + packages.missing()
@@ -78,20 +92,25 @@ def start(abi: str, *, data_bytes: int = DATA_BYTES, port: int | None = None, de
     return launch(Launch(KIND, abi, arguments, START_SECONDS), port=port, detached=detached)
 
 
+@cache
 def missing_in_kernel() -> list[str]:
     """What keeps namespaces from being made here, each with what brings it."""
-    if not Path("/proc/self/ns/user").exists():
-        return ["this kernel has no user namespaces"]
-    for name, hint in (
-        ("/proc/sys/user/max_user_namespaces", "sysctl -w user.max_user_namespaces=10000"),
-        ("/proc/sys/kernel/unprivileged_userns_clone", "sysctl -w kernel.unprivileged_userns_clone=1"),
-    ):
+    for name, bad, hint in _SETTINGS:
         setting = Path(name)
-        if setting.is_file() and setting.read_text().strip() == "0" and (os.getuid() or "max" in name):
+        if setting.is_file() and setting.read_text().strip() == bad and (os.getuid() or "max" in name):
             return [f"user namespaces are switched off: {hint} (as root)"]
-    restricted = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
-    if os.getuid() and restricted.is_file() and restricted.read_text().strip() == "1":
-        return ["AppArmor forbids user namespaces: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (as root)"]
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return []
+    # What the settings say is one thing, what a container lets through another.
+    command = [unshare, "-U", "-r", "-n", "-m", "-p", "-f", "--mount-proc", "true"]
+    tried = subprocess.run(command, capture_output=True, text=True, check=False)
+    if tried.returncode:
+        words = " ".join(tried.stderr.split()) or f"exit code {tried.returncode}"
+        return [
+            f"no namespaces can be made here ({words}): in a container, start it with "
+            "--security-opt seccomp=unconfined --security-opt systempaths=unconfined"
+        ]
     return []
 
 

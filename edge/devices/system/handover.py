@@ -17,7 +17,7 @@ def connect(path: Path) -> socket.socket:
     with socket.socket(socket.AF_UNIX) as door:
         door.settimeout(_ANSWER_SECONDS)
         door.connect(str(path))
-        _, descriptors, _, _ = socket.recv_fds(door, 1, 1)
+        _, descriptors, _, _ = socket.recv_fds(door, 1, 1, socket.MSG_CMSG_CLOEXEC)
     if not descriptors:
         raise ConnectionRefusedError("the device's adbd takes no connections")
     return socket.socket(fileno=descriptors[0])

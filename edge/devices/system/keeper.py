@@ -57,11 +57,12 @@ def keep(
             listener.bind(str(path))
             listener.listen(64)
             device, life = _fork(prepare, listener)
-        signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(number, lambda *_: None)
         try:
+            # Until it is ready a signal simply ends us, and the device with us.
             wait_until_ready(path)
+            signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+                signal.signal(number, lambda *_: None)
             relay = None if arguments.port is None else Relay(path, arguments.port)
             address = None if relay is None else relay.address
             print(json.dumps({"device": device, "address": address}), flush=True)
@@ -118,10 +119,13 @@ def _wait(wake: int, device: int, *, watch_parent: bool) -> None:
     waiting.register(wake, select.POLLIN)
     if watch_parent:
         waiting.register(sys.stdin.fileno(), select.POLLIN)
-    while not watch_parent or os.getppid() == parent:
+    while not _has_ended(device) and (not watch_parent or os.getppid() == parent):
         for descriptor, _ in waiting.poll(_PARENT_CHECK_MS if watch_parent else None):
             if descriptor != wake:
                 return
-            numbers = os.read(wake, 1 << 12)
-            if set(numbers) - {signal.SIGCHLD} or os.waitid(os.P_PID, device, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if set(os.read(wake, 1 << 12)) - {signal.SIGCHLD}:
                 return
+
+
+def _has_ended(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

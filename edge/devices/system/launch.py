@@ -94,7 +94,7 @@ class IsolatedDevice:
         return connect_to(self.socket_path, f"{self.kind}:{self.abi}")
 
     def kill_adbd(self) -> None:
-        """Kill adbd as a fault would; the device starts it again."""
+        """Kill a sandbox's adbd as a fault would; the device starts it again. That of a machine is out of reach."""
         for child in _children(self.device_pid):
             with contextlib.suppress(OSError):
                 if b"/adbd" in Path(f"/proc/{child}/cmdline").read_bytes():

@@ -30,7 +30,7 @@ def missing(abi: str, page_bytes: int = PAGE_BYTES) -> list[str]:
     _check(abi)
     if not namespaces.supported():
         return ["virtual machines need Linux on x86_64 or aarch64"]
-    reasons = missing_in_kernel()
+    reasons = list(missing_in_kernel())
     if find_program(PROGRAM) is None:
         reasons.append(f"no {PROGRAM}: apt-get install --no-install-recommends qemu-system-arm")
     return reasons if built(abi, page_bytes) else reasons + packages.missing()

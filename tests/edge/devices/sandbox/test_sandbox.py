@@ -298,6 +298,19 @@ def test_what_is_missing_is_told_with_what_brings_it(monkeypatch: pytest.MonkeyP
     assert "Linux" in (caught.value.hint or "")
 
 
+def test_namespaces_that_cannot_be_made_are_found_by_trying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "unshare").write_text("#!/bin/sh\necho unshare: Operation not permitted >&2; exit 1\n")
+    (tmp_path / "unshare").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    launch.missing_in_kernel.cache_clear()
+    try:
+        (reason,) = launch.missing_in_kernel()
+    finally:
+        launch.missing_in_kernel.cache_clear()
+    assert "Operation not permitted" in reason
+    assert "--security-opt" in reason
+
+
 def _need(abi: str) -> None:
     reasons = launch.missing(abi)
     if reasons:
