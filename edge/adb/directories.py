@@ -186,9 +186,11 @@ class _Push:
         split = {file.name: posixpath.split(file.name) for file in batch}
         folders = sorted({folder for folder, _ in split.values()})
         staged = {name: f"{folders.index(folder)}/{base}" for name, (folder, base) in split.items()}
+        shell = self._staging.shell
+        # adb's daemon would make them itself, but not below a relative path.
+        over(shell, "mkdir -p --", [f"{self._staging.path}/{number}" for number in range(len(folders))])
         for file in batch:
             sync.write(file.path, f"{self._staging.path}/{staged[file.name]}", file.mode, self._advance)
-        shell = self._staging.shell
         arrived = device_digests(shell, self._staging.path, list(staged.values()))
         for file in batch:
             if arrived.get(staged[file.name]) != self._digest(file):
