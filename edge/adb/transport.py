@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import struct
 from typing import Protocol
 
 from edge.adb.messages import Buffer
 from foundation.errors import DeviceError
 
 _READ_AHEAD = 64 << 10
+# A peer whose kernel lives but whose adb is frozen takes no bytes any more, and does not hang up.
+_SEND_SECONDS = 30
 
 
 class Transport(Protocol):
@@ -74,6 +77,7 @@ class SocketTransport:
         self.peer = peer
         self._ahead = memoryview(b"")
         self._ended = False
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
         if connected.family != socket.AF_UNIX:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _watch_for_death(connected)
@@ -92,6 +96,8 @@ class SocketTransport:
                 sent = len(header)
             if sent < len(header) + len(data):
                 self._socket.sendall(memoryview(data)[sent - len(header) :])
+        except BlockingIOError as error:
+            raise DeviceError(f"{self.peer} took nothing for {_SEND_SECONDS} s") from error
         except OSError as error:
             raise self._broken(error) from error
 
