@@ -15,7 +15,8 @@ pytestmark = pytest.mark.timeout(60)
 
 COMMANDS = ["run", "devices", "doctor", "train", "export", "push"]
 COMMANDS += ["query", "attack", "bench", "report", "data", "emulator"]
-SUBCOMMANDS = [("data", "show"), ("emulator", "build"), ("emulator", "start"), ("emulator", "stop"), ("emulator", "list")]
+SUBCOMMANDS = [("data", "show"), ("emulator", "build"), ("emulator", "start")]
+SUBCOMMANDS += [("emulator", "stop"), ("emulator", "list")]
 SUBCOMMANDS += [("runner", "build"), ("runner", "list"), ("runner", "legacy")]
 
 

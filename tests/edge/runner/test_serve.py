@@ -6,7 +6,7 @@ import io
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +67,7 @@ def settings(tmp_path: Path) -> Settings:
     model = tmp_path / "model"
     model.write_bytes(MODEL)
     digest = sha256_bytes(MODEL)
-    return Settings("pixels", model, digest, AnswerPolicy("label"), 1, SHAPE, (0.0,), (1.0,), "nhwc")
+    return Settings("pixels", model, digest, AnswerPolicy("label"), 1, SHAPE, (0.0,), (1.0,), "nhwc", None)
 
 
 @pytest.fixture
@@ -326,9 +326,20 @@ def command_line(**changes: str) -> list[str]:
 
 
 def test_the_command_line_says_everything_a_runner_must_know() -> None:
-    assert parse_arguments(command_line()) == Settings(
-        "tflite", Path("m"), "0", AnswerPolicy("topk", 2), 2, (64, 48, 3), (0.1, 0.2, -0.3), (1.0, 2.0, 3.0), "nchw"
+    said = Settings(
+        "tflite",
+        Path("m"),
+        "0",
+        AnswerPolicy("topk", 2),
+        2,
+        (64, 48, 3),
+        (0.1, 0.2, -0.3),
+        (1.0, 2.0, 3.0),
+        "nchw",
+        None,
     )
+    assert parse_arguments(command_line()) == said
+    assert parse_arguments(command_line(cpus="0,2-3")) == replace(said, cpus=frozenset({0, 2, 3}))
 
 
 @pytest.mark.parametrize(
@@ -342,6 +353,9 @@ def test_the_command_line_says_everything_a_runner_must_know() -> None:
         {"std": "1,0,1"},
         {"std": "1,1"},
         {"policy": "everything"},
+        {"cpus": ""},
+        {"cpus": "3-2"},
+        {"packages": "/nowhere"},
     ],
 )
 def test_a_command_line_that_does_not_fit_together_is_a_usage_error(changes: dict[str, str]) -> None:
