@@ -21,7 +21,7 @@ CORE = (
     *("main", "model_file", "options", "policy", "session", "sha256"),
 )
 # No fused multiply-add: two processors are to give equal scores for equal logits.
-_COMPILE = ("-O2", "-fPIE", "-ffp-contract=off")
+_COMPILE = ("-O3", "-fPIE", "-ffp-contract=off")
 _C = ("-std=c11", "-D_GNU_SOURCE", *_COMPILE, "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 _LINK = ("-pie", "-Wl,--allow-shlib-undefined", "-s")
 # The largest page that a kernel may have.

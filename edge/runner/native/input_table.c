@@ -52,11 +52,14 @@ bool input_table_make(InputTable *table, const Options *options, const Tensor *i
 
 void input_table_free(InputTable *table) { free(table->values); }
 
+// The usual case of a quantised model. By itself, with everything in its arguments, a compiler turns it into vectors.
+static void add_to_each(const uint8_t *restrict image, uint8_t first, size_t pixels, uint8_t *restrict to) {
+    for (size_t i = 0; i < pixels; i++) to[i] = (uint8_t)(image[i] + first);
+}
+
 void input_table_apply(const InputTable *table, const uint8_t *image, void *input) {
     if (table->shifts) {
-        // The usual case of a quantised model, which a compiler turns into vectors.
-        uint8_t first = *(const uint8_t *)table->values, *restrict to = input;
-        for (size_t i = 0; i < table->pixels; i++) to[i] = (uint8_t)(image[i] + first);
+        add_to_each(image, *(const uint8_t *)table->values, table->pixels, input);
         return;
     }
     for (uint32_t c = 0; c < table->channels; c++) {
