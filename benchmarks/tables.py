@@ -11,13 +11,14 @@ import json
 import re
 import sys
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from foundation.errors import ExitCode
 from foundation.files import write_text
 
 _ROOT = Path(__file__).parents[1]
-_DOCUMENTS = ("README.md",)
+_DOCUMENTS = ("README.md", "docs/devices.md")
 _MARK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -69,14 +70,61 @@ def thefts() -> str:
 
 
 def _source(document: dict[str, Any]) -> str:
+    return _machine(document) + "embedded device, 3 seeds."
+
+
+def clients() -> str:
+    """adb's clients side by side: medians."""
+    document = newest("adb_throughput")
+    adb = document["raw"]["adb"]
+    names = {
+        "ours": "edgecat",
+        "adb": f"adb program ({adb['adb'].removeprefix('Version ')})",
+        "adb-shell": f"adb-shell {adb['adb-shell']}",
+    }
+    rows = [
+        "| client | shell round trip, ms | push, MiB/s | pull, MiB/s | 4 threads × 50 shells |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    size = adb["push_bytes"] / (1 << 20)
+    for name, shown in names.items():
+        shell, push, pull = (median(adb[task][name]) for task in ("shell", "push", "pull"))
+        at_once = adb["at_once"].get(name)
+        lost = f"{at_once['right']} of {at_once['of']}" if at_once else "–"
+        rows.append(f"| {shown} | {1000 * shell:.1f} | {size / push:.0f} | {size / pull:.0f} | {lost} |")
+    return "\n".join([*rows, "", _machine(document) + "sandbox:x86_64, through one relay."])
+
+
+def query_rates() -> str:
+    """Images a second by batch, and the road of today."""
+    document = newest("adb_throughput")
+    raw = document["raw"]
+    rows = [
+        "| device | compute-bound | batches of 256 | 64 | 16 | one at a time | two sessions | push, run, pull each "
+        "(edgecat, adb, adb-shell) |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for device, shown in (("sandbox", "sandbox:x86_64"), ("embedded", "embedded")):
+        rates = raw[device]["rates"]
+        cells = [f"{rates['median'][batch]:,.0f}" for batch in ("256", "64", "16", "1")]
+        today = "–"
+        if device == "sandbox":
+            today = ", ".join(f"{raw['adb']['today'][name]['per_second']:.1f}" for name in ("ours", "adb", "adb-shell"))
+        rows.append(
+            f"| {shown} | {median(rates['compute_bound_per_second']):,.0f} | {' | '.join(cells)} | "
+            f"× {raw[device]['two_sessions']['ratio']:.2f} | {today} |"
+        )
+    return "\n".join([*rows, "", _machine(document) + "images/s, medians; int8 CNN of 0.1 M parameters, 64 × 64."])
+
+
+def _machine(document: dict[str, Any]) -> str:
     context = document["context"]
     return (
         f"`{' '.join(context['command'])}`, {context['created'][:10]}, {context['cores']} cores of {context['cpu']}, "
-        f"embedded device, 3 seeds."
     )
 
 
-_TABLES = {"artifacts": artifacts, "thefts": thefts}
+_TABLES = {"artifacts": artifacts, "thefts": thefts, "clients": clients, "query_rates": query_rates}
 
 
 def rewritten(text: str) -> str:
