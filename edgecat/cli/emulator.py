@@ -79,7 +79,7 @@ def start(
         from edge.devices import emulators, isolated
 
         chosen = isolated.StartOptions(port, _bytes(data_size), _bytes(memory), _bytes(page_size))
-        if device != "embedded" and not isolated.built(device):
+        if device != "embedded":
             isolated.build(device, chosen, output)
         record = emulators.start(name, device, chosen)
         output.result(_document(record), "\n".join(_lines(record)))

@@ -21,9 +21,9 @@ PACKAGES = ("adbd", "mksh", "toybox")
 ADBD = f"{loader.PLACE}/adbd"
 # Counts up when something changes that the recipe's digest does not see.
 _EDITION = 1
+_SHELL = "/system/bin/mksh"
 _PROGRAMS = {
     "usr/lib/android-sdk/platform-tools/adbd": ADBD,
-    "usr/bin/mksh": "/system/bin/mksh",
     "usr/bin/toybox": "/system/bin/toybox",
 }
 
@@ -43,6 +43,11 @@ class Architecture:
     debian: str
     triplet: str
     loader: str
+
+    @property
+    def shell(self) -> str:
+        """Debian's mksh that needs no libraries: under emulation, loading them would take half of every command."""
+        return f"usr/lib/{self.triplet.replace('gnu', 'musl')}/bin/mksh"
 
 
 _ARCHITECTURES = {
@@ -66,7 +71,9 @@ def architecture(abi: str) -> Architecture:
 def rootfs_directory(abi: str) -> Path:
     """Where the root file system of an ABI is, or would be; the name changes with the recipe."""
     chosen = architecture(abi)
-    recipe = repr((_EDITION, SUITE, PACKAGES, chosen, sorted(_PROGRAMS.items()), loader.LOADER, loader.LIBRARIES))
+    recipe = repr(
+        (_EDITION, SUITE, PACKAGES, chosen, sorted(_PROGRAMS.items()), chosen.shell, loader.LOADER, loader.LIBRARIES)
+    )
     recipe += repr((layout.DIRECTORIES, layout.LINKS, layout.COMMANDS, layout.text_files(abi)))
     return cache_directory("emulators", f"{abi}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}")
 
@@ -136,7 +143,7 @@ def _fill(root: Path, chosen: Architecture, packages: Sequence[Package], progres
         (root / name).mkdir(parents=True, exist_ok=True)
     for path, (text, mode) in layout.text_files(chosen.abi).items():
         _write(root / path, text.encode(), mode)
-    absent = {*_PROGRAMS.values(), loader.LOADER}
+    absent = {*_PROGRAMS.values(), _SHELL, loader.LOADER}
     with progress.task(f"system for {chosen.abi}", len(packages)) as advance:
         for package in packages:
             for file in package.files():
@@ -155,6 +162,8 @@ def _take(root: Path, chosen: Architecture, file: PackagedFile) -> str | None:
     content = file.content
     if file.path in _PROGRAMS:
         place, content = _PROGRAMS[file.path], loader.with_private_loader(content)
+    elif file.path == chosen.shell:
+        place = _SHELL
     elif file.name == chosen.loader and not file.link:
         place, content = loader.LOADER, loader.with_private_directory(content, chosen.triplet)
     elif ".so." in file.name and f"lib/{chosen.triplet}/" in file.path:
