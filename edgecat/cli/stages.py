@@ -149,10 +149,12 @@ def query(
             deploy(opened, artifact, policy, RunnerOptions(runner, runtime, threads, cpus), output) as oracle,
         ):
             answered = ask(oracle, pictures, ledger, budget)
+            engine = oracle.hello.engine
         names = artifact.manifest.class_names
         best = answered.answers.top1()
         document = {
             "model": artifact.manifest.name,
+            "engine": engine,
             "policy": str(policy),
             "class_names": list(names),
             "labels": best.tolist(),
@@ -254,7 +256,7 @@ def bench(
         text = "no samples"
         if numbers is not None:
             text = (
-                f"{artifact.manifest.name} on {described.spec} ({described.device_kind}): p50 {numbers.p50:.0f} µs, "
-                f"p90 {numbers.p90:.0f}, p99 {numbers.p99:.0f} over {numbers.count} runs"
+                f"{artifact.manifest.name} in {record.engine} on {described.spec} ({described.device_kind}): "
+                f"p50 {numbers.p50:.0f} µs, p90 {numbers.p90:.0f}, p99 {numbers.p99:.0f} over {numbers.count} runs"
             )
         output.result({"device": described.model_dump(mode="json"), "latency": record.model_dump(mode="json")}, text)
