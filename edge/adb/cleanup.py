@@ -22,7 +22,7 @@ class CleanupShell:
 
     Args:
         connection: the device.
-        last: the command that runs in the end.
+        last: the command that runs in the end; `$regular` is empty there where the host vanished.
     """
 
     def __init__(self, connection: Connection, last: str) -> None:
@@ -33,7 +33,7 @@ class CleanupShell:
         self._rest = b""
         try:
             # Only the end of its input ends it: a signal would end the last command too.
-            self.check(f"trap '' HUP INT TERM PIPE\ntrap {shlex.quote(last)} EXIT")
+            self.check(f"regular=; trap '' HUP INT TERM PIPE\ntrap {shlex.quote(last)} EXIT")
         except BaseException:
             self._session.close()
             raise
@@ -71,7 +71,7 @@ class CleanupShell:
     def close(self) -> None:
         """End the shell; returns when its last command has run, or the connection is gone."""
         with contextlib.suppress(DeviceError):
-            self._session.write(b"exit\n")
+            self._session.write(b"regular=yes; exit\n")
             while self._session.read_some():
                 pass
         self._session.close()

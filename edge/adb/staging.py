@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from edge.adb.client import Adb
 
 _PATTERN = ".edgecat-????????????.partial"
-# By the time of change of the inode: the device's own clock, which no pushed time stamp alters. More than a day.
-_OLD = "-ctime +0"
+# By the time of change of the inode: the device's own clock, which no pushed time stamp alters. `+1` is more than a
+# day in toybox, more than two elsewhere; `+0` would be more than a second in toybox.
+_OLD = "-ctime +1"
 _FREE = re.compile(r"\s\d+\s+\d+\s+(\d+)\s+\d+%\s")
 
 
@@ -45,7 +46,9 @@ class Staging:
         self.path = posixpath.join(directory, f".edgecat-{secrets.token_hex(6)}.partial")
         mine, place = shlex.quote(self.path), shlex.quote(directory)
         sweep = f"find {place} -maxdepth 1 -name '{_PATTERN}' {_OLD} -exec rm -rf {{}} + 2>/dev/null"
-        self.shell = CleanupShell(adb.connection, f"rm -rf {mine}; {sweep}")
+        # adb's daemon may still write files, with their directories, that were on their way when the host vanished.
+        late = f'[ "$regular" ] || {{ sleep 1; rm -rf {mine}; }}'
+        self.shell = CleanupShell(adb.connection, f"rm -rf {mine}; {late}; {sweep}")
         try:
             with explaining(adb, directory, needed):
                 self.shell.check(f"mkdir -p {place} && mkdir {mine}")

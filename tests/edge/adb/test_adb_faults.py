@@ -22,6 +22,7 @@ from edge.adb.directories import push_directory
 from edge.adb.keys import HostKey, make_key
 from edge.adb.messages import HEADER
 from edge.adb.pulling import pull_file
+from edge.adb.staging import Staging
 from edge.adb.starting import connect_when_started
 from edge.adb.stream import Connection
 from edge.devices import isolated
@@ -205,6 +206,13 @@ def test_a_directory_push_that_is_cut_goes_on_where_it_was(
         assert {name: found.size for name, found in again.list(target.place).items()} == {
             path.name: 500_000 for path in tree.iterdir()
         }
+
+
+def test_pushes_side_by_side_do_not_sweep_each_other_away(target: Target) -> None:
+    with Adb(target.connect()) as adb, Staging(adb, target.place) as other:
+        time.sleep(1.1)
+        adb.push_verified(b"x", f"{target.place}/model")
+        assert set(adb.list(target.place)) == {"model", Path(other.path).name}
 
 
 def test_bytes_that_are_no_message_break_the_protocol(by, target: Target) -> None:
