@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -31,6 +32,23 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DeviceError):
         build_once(tmp_path / "system", build)
     assert [path.name for path in tmp_path.iterdir()] == [".system.lock"]
+
+
+def test_a_full_disk_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    def build(directory: Path) -> None:
+        (directory / "half").touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory / "other"))
+
+    with pytest.raises(UsageError, match="No space left") as caught:
+        build_once(tmp_path / "system", build)
+    assert "EDGECAT_CACHE_DIR" in (caught.value.hint or "")
+    assert [path.name for path in tmp_path.iterdir()] == [".system.lock"]
+
+
+def test_what_a_killed_builder_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".system-killed").mkdir()
+    build_once(tmp_path / "system", lambda directory: (directory / "whole").touch())
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".system.lock", "system"]
 
 
 def test_two_builders_build_once(tmp_path: Path) -> None:
