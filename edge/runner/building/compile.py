@@ -28,9 +28,6 @@ _LINK = ("-pie", "-Wl,--allow-shlib-undefined", "-s")
 _ALIGNMENT = "-Wl,-z,max-page-size={}"
 _ANDROID_ALIGNMENT = 0x10000
 _BESIDE = "-Wl,-rpath,$ORIGIN/lib:$ORIGIN"
-# The prototypes and numbers that were written down by hand for bionic, tried on glibc: the kernel's are the same.
-_LIKE_BIONIC = ("-ffreestanding", "-DEDGECAT_BIONIC", "-D__errno=__errno_location")
-_LIBRARY = {"litert": "libLiteRt.so", "tflite": "libtensorflowlite_c.so"}
 # The wheel's libraries were built with these macros.
 _EXECUTORCH = (
     *("-std=c++17", "-DC10_USING_CUSTOM_GENERATED_MACROS", "-DET_EVENT_TRACER_ENABLED"),
@@ -40,14 +37,13 @@ _ZIG_MACHINE = {"x86_64": "x86_64", "arm64-v8a": "aarch64"}
 _SECONDS = 300
 
 
-def compile_linux(engine: Literal["litert", "executorch", "tflite"], abi: str, libraries: Path, out: Path) -> None:
+def compile_linux(engine: Literal["litert", "executorch"], abi: str, libraries: Path, out: Path) -> None:
     """Compile a runner for glibc. It looks for its libraries beside itself and in `lib` beside itself.
 
     Args:
         engine: the runtime that it is linked to.
         abi: `x86_64` or `arm64-v8a`.
-        libraries: the runtime's package as its wheel has it (`ai_edge_litert`, `executorch`); for `tflite` a folder
-            with `libtensorflowlite_c.so`: the very sources of Android's runner, where there is no Android to try them.
+        libraries: the runtime's package as its wheel has it: `ai_edge_litert` or `executorch`.
         out: the program's file; it is there only if everything went well.
 
     Raises:
@@ -58,15 +54,13 @@ def compile_linux(engine: Literal["litert", "executorch", "tflite"], abi: str, l
     with tempfile.TemporaryDirectory(prefix="edgecat-compile-") as name:
         folder = Path(name)
         gcc = compiler_name(target, "gcc")
-        c = (*_C, *_LIKE_BIONIC) if engine == "tflite" else _C
-        _run([gcc, "-c", *c, *(str(SOURCES / f"{part}.c") for part in CORE)], folder, hint)
+        _run([gcc, "-c", *_C, *(str(SOURCES / f"{part}.c") for part in CORE)], folder, hint)
         if engine == "executorch":
             program, linked = compiler_name(target), _executorch_libraries(libraries)
             _run([program, "-c", *_executorch_flags(libraries), str(SOURCES / "executorch.cc")], folder, hint)
         else:
-            program, linked = gcc, [str(libraries / _LIBRARY[engine])]
-            version = [_version(libraries)] if engine == "litert" else []
-            _run([gcc, "-c", *c, *version, str(SOURCES / f"{engine}.c")], folder, hint)
+            program, linked = gcc, [str(libraries / "libLiteRt.so")]
+            _run([gcc, "-c", *_C, _version(libraries), str(SOURCES / "litert.c")], folder, hint)
         objects = sorted(path.name for path in folder.glob("*.o"))
         link = [*_LINK, _ALIGNMENT.format(target.alignment), _BESIDE]
         _run([program, *objects, *linked, *link, "-o", "runner"], folder, hint)
@@ -90,28 +84,28 @@ def compile_android(
     tflite_library: Path,
     headers: Path | None,  # noqa: ARG001 - what we call of TFLite is declared in our own sources
     out: Path,
-    zig: tuple[str, ...] = (sys.executable, "-m", "ziglang"),
+    compiler: tuple[str, ...] | None = None,
 ) -> None:
     """Link a runner for bionic (API 26 and later), without NDK.
 
-    zig has no libc for Android, so the program is freestanding: the C library's names come from `android/libc.c`, its
-    prototypes from `platform.h`, and its start is `android/start.c`.
+    No compiler here has a libc for Android, so the program is freestanding: the C library's names come from
+    `android/libc.c`, its prototypes from `platform.h`, and its start is `android/start.c`.
 
     Args:
         abi: `x86_64` or `arm64-v8a`.
         tflite_library: TFLite's C API for this ABI; it must stand beside the program on the device.
         headers: not needed.
         out: the program's file; it is there only if everything went well.
-        zig: words that start zig.
+        compiler: words that start a C compiler and linker for the ABI; None for zig.
 
     Raises:
-        ArtifactError: no zig, or it refuses.
+        ArtifactError: no compiler, or it refuses.
     """
-    cc = [*zig, "cc", "-target", f"{_ZIG_MACHINE[abi]}-linux-none"]
+    cc = compiler or (sys.executable, "-m", "ziglang", "cc", "-target", f"{_ZIG_MACHINE[abi]}-linux-none")
     bionic = SOURCES / "android"
     with tempfile.TemporaryDirectory(prefix="edgecat-compile-") as name:
         folder = Path(name)
-        # By path and never by -lc: zig has no libc for this target and says so.
+        # By path and never by -lc: that would be another libc, or none.
         _run(
             [*cc, "-shared", "-nostdlib", "-w", "-Wl,-soname,libc.so", str(bionic / "libc.c"), "-o", "libc.so"],
             folder,

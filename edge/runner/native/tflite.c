@@ -39,7 +39,8 @@ static bool describe(const TfLiteTensor *tensor, Tensor *described, Fault *fault
     return described->data || refuse(fault, MODEL_REFUSED, "TFLite gives no memory for a tensor");
 }
 
-// Of itself TFLite 2.14 gives XNNPACK only the float operators; the quantised ones must be asked for.
+// The C API uses it only where it is asked to, and for quantised operators only by these flags. It matters: 0.4 ms
+// against 61 for an int8 model of 64 x 64 pixels (TFLite 2.14 for Android, x86_64).
 static void add_xnnpack(TfLiteInterpreterOptions *options, uint32_t threads) {
     if (!TfLiteXNNPackDelegateOptionsDefault || !TfLiteXNNPackDelegateCreate) return;
     TfLiteXNNPackDelegateOptions xnnpack = TfLiteXNNPackDelegateOptionsDefault();

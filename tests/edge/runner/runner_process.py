@@ -23,7 +23,7 @@ class RunnerKind:
         runtimes: the kinds of model files that it can run, as manifests name them.
         runtime: what `--runtime` calls what answers, if it is not what the manifest says.
         packages: where that runtime's packages are, if this process cannot import them.
-        library: the TFLite C library that answers, if it is not this process's LiteRT.
+        tolerance: how far its probabilities may be from those of the runtime that it is held against.
         emulated: its processor is not this machine's, so it is slow.
     """
 
@@ -32,7 +32,8 @@ class RunnerKind:
     runtimes: tuple[str, ...]
     runtime: str | None = None
     packages: Path | None = None
-    library: Path | None = None
+    # Another exp() may round another way.
+    tolerance: float = 1e-6
     emulated: bool = False
 
 

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,7 @@ from .runner_process import RunnerKind, RunnerProcess
 from .runtime_process import logits_without_runner
 
 if TYPE_CHECKING:
-    from export.exporting import Exported, Source
+    from export.exporting import Exported
 
 pytestmark = [pytest.mark.export, pytest.mark.timeout(60, func_only=True)]
 
@@ -79,26 +78,7 @@ def artifact(request: pytest.FixtureRequest, kind: RunnerKind, exported: Callabl
         pytest.skip(f"the {kind.name} runner does not run {recipe}")
     if kind.emulated and recipe.endswith("fp32"):
         pytest.skip("one model for each emulated runner: they are slow")
-    if kind.library is not None and recipe == "tflite_int8":
-        return request.getfixturevalue("per_tensor_artifact")
     return exported(recipe, channels).artifact
-
-
-@pytest.fixture(scope="session")
-def per_tensor_artifact(source_of: Callable[[int], Source], tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """An int8 model whose weights have one scale a layer.
-
-    TFLite 2.9, the newest C library for glibc that is to be had, knows no scales per channel in fully connected layers:
-    it loads our own int8 models and answers nothing but zeros. (2.14, which Android's runner has, knows them.)
-    """
-    import export.tflite
-    from export.exporting import export as export_model
-    from export.recipes import find_recipe
-
-    whole_layer = partial(export.tflite.get_symmetric_quantization_config, is_per_channel=False)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export.tflite, "get_symmetric_quantization_config", lambda **_: whole_layer())
-        return export_model(source_of(1), find_recipe("tflite_int8"), tmp_path_factory.mktemp("per-tensor")).artifact
 
 
 @pytest.fixture
@@ -173,7 +153,11 @@ def test_1000_of_1000_labels_equal_those_of_the_runtime_in_process(
 @each_runtime
 @pytest.mark.parametrize("policy", ["topk:2", "scores"])
 def test_scores_equal_the_softmax_of_the_runtime_s_logits(
-    start: Callable[..., RunnerProcess], images: NDArray[np.uint8], logits: NDArray[np.float32], policy: str
+    kind: RunnerKind,
+    start: Callable[..., RunnerProcess],
+    images: NDArray[np.uint8],
+    logits: NDArray[np.float32],
+    policy: str,
 ) -> None:
     process = start(policy=policy, threads="2")
     hello = process.hello()
@@ -183,8 +167,7 @@ def test_scores_equal_the_softmax_of_the_runtime_s_logits(
     np.testing.assert_array_equal(answers.labels, labels)
     assert answers.scores is not None
     assert scores is not None
-    # Another exp() may round another way.
-    np.testing.assert_allclose(answers.scores, scores, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(answers.scores, scores, rtol=0, atol=kind.tolerance)
 
 
 def test_frames_in_flight_are_answered_in_order(
