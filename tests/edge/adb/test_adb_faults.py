@@ -16,10 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from edge.adb import lease
 from edge.adb.client import Adb
 from edge.adb.connection import DirectConnection
 from edge.adb.directories import push_directory
 from edge.adb.keys import HostKey, make_key
+from edge.adb.lease import Lease
 from edge.adb.messages import HEADER
 from edge.adb.pulling import pull_file
 from edge.adb.staging import Staging
@@ -213,6 +215,27 @@ def test_pushes_side_by_side_do_not_sweep_each_other_away(target: Target) -> Non
         time.sleep(1.1)
         adb.push_verified(b"x", f"{target.place}/model")
         assert set(adb.list(target.place)) == {"model", Path(other.path).name}
+
+
+@pytest.mark.parametrize("how", ["cut", "killed"])
+def test_a_lease_ends_when_the_cable_or_adb_does(by, target: Target, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    adb, road = by()
+    Lease.take(adb, target.place)
+    # From here on we are another process.
+    monkeypatch.setattr(lease, "_token", (os.getpid(), "0123456789abcdef"))
+    with Adb(target.connect()) as other, pytest.raises(DeviceError, match="in use"):
+        Lease.take(other, target.place)
+    begun = time.monotonic()
+    road.cut() if how == "cut" else target.kill()
+    with connect_when_started(target.connect, 10) as other:
+        while time.monotonic() - begun < 2:
+            try:
+                Lease.take(other, target.place).release()
+                break
+            except DeviceError:
+                time.sleep(0.02)
+        assert time.monotonic() - begun < (1 if how == "cut" else 2)
+        assert other.list(target.place) == {}
 
 
 def test_bytes_that_are_no_message_break_the_protocol(by, target: Target) -> None:
