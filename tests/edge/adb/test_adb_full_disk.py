@@ -33,10 +33,11 @@ _SIZE = 3 << 20
 
 @dataclass
 class Small:
-    """A device with a small disk; `place` is a directory on it, `remount` makes it read-only."""
+    """A device with a small disk; `place` is a directory on it. What stands in `read_only` after `remount` is that."""
 
     adb: Adb
     place: str
+    read_only: str
     remount: str
 
 
@@ -45,7 +46,7 @@ def small(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     """The embedded device, and the real adbd: each has its own words for what went wrong."""
     if request.param == "embedded":
         with _small_embedded(tmp_path) as adb:
-            yield Small(adb, "x", "mount -o remount,ro .")
+            yield Small(adb, "x", "x", "mkdir x && mount -o remount,ro .")
         return
     monkeypatch.setenv("EDGECAT_CACHE_DIR", _CACHE)
     if reasons := isolated.missing(request.param):
@@ -54,7 +55,7 @@ def small(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         isolated.start(request.param, isolated.StartOptions(data_bytes=_SIZE)) as sandbox,
         Adb(DirectConnection.over(sandbox.connect(), "sandbox")) as adb,
     ):
-        yield Small(adb, "/data/local/tmp/x", "mount -o remount,ro /data")
+        yield Small(adb, "/data/local/tmp/x", "/system", "true")
 
 
 @contextmanager
@@ -116,10 +117,8 @@ def test_a_full_disk_leaves_the_old_file_and_whole_files_of_a_directory(small: S
 
 
 def test_a_file_system_that_is_read_only_is_said_so(small: Small, tmp_path: Path) -> None:
-    adb, place = small.adb, small.place
-    adb.check_shell(f"mkdir -p {place}")
-    if adb.shell(small.remount).exit_code:
-        pytest.skip("this device's shell may not mount")
+    adb, place = small.adb, small.read_only
+    adb.check_shell(small.remount)
     (tmp_path / "tree").mkdir()
     for push in (
         lambda: adb.push_verified(b"x", f"{place}/model"),
