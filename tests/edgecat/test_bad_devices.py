@@ -130,11 +130,6 @@ def test_a_key_that_is_not_there_or_is_no_key_is_wrong_usage(
     assert "garbage" in edgecat("push", model, "--device", spec, "--key", tmp_path / "garbage").refusal(2)
 
 
-@pytest.mark.parametrize("spec", ["usb:R58M"])
-def test_what_is_not_built_yet_says_so(edgecat: CommandLine, model: Path, spec: str) -> None:
-    assert "not built yet" in edgecat("push", model, "--device", spec).refusal(2)
-
-
 @pytest.mark.parametrize("spec", ["toaster", "tcp:", "tcp:host:none", "emulator:", "serial:"])
 def test_a_spec_that_nobody_understands_says_which_there_are(edgecat: CommandLine, model: Path, spec: str) -> None:
     assert "hint:" in edgecat("push", model, "--device", spec).refusal(2)
