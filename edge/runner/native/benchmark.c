@@ -86,7 +86,6 @@ bool benchmark_run(Classifier *classifier, const Options *options, const Frame *
                    bool *gone, Fault *fault) {
     Request request;
     uint32_t warmed, count;
-    *gone = false;
     if (!read_request(frame, &request, fault) || !put_black_image(classifier, options, fault)) return false;
     if (!warm_up(&request, stream, &warmed, gone, fault)) return false;
     if (!measure(&request, stream, &count, gone, fault)) return false;

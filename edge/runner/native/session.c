@@ -45,36 +45,47 @@ static bool check_query(const Session *session, const Frame *frame, uint32_t *co
     return true;
 }
 
-// One image after another, so that only what is answered together is in memory together. `gone`: nobody waits for it.
-static bool answer(Session *session, const Frame *frame, size_t *length, bool *gone, Fault *fault) {
+// Where the parts of an answer stand, and how much of each belongs to one image.
+typedef struct {
+    uint8_t *times, *labels, *scores;
+    size_t label_bytes, score_bytes;
+} Parts;
+
+static bool answer_images(Session *session, const uint8_t *image, uint32_t count, Parts parts, bool *gone, Fault *fault) {
     Classifier *classifier = session->classifier;
-    const Policy policy = session->options->policy;
-    uint32_t count;
-    *gone = false;
-    if (!check_query(session, frame, &count, fault)) return false;
-    const size_t width = policy_width(policy, classifier->classes), size = image_bytes(session->options);
-    const size_t label_bytes = policy_tells_labels(policy) ? 2 * width : 0;
-    const size_t score_bytes = policy_tells_scores(policy) ? 4 * width : 0;
-    *length = ANSWER_HEAD + count * (4 + label_bytes + score_bytes);
-    uint8_t *payload = stream_payload(session->stream, *length);
-    if (!payload) return refuse(fault, INFERENCE_FAILED, "no memory for an answer of %zu bytes", *length);
-    uint8_t *times = payload + ANSWER_HEAD, *labels = times + 4 * (size_t)count, *scores = labels + label_bytes * count;
-    const uint8_t *image = frame->payload + QUERY_HEAD;
-    const uint64_t start = now_ns();
-    uint64_t listened = start;
-    for (uint32_t i = 0; i < count; i++, image += size) {
+    uint64_t listened = now_ns();
+    for (uint32_t i = 0; i < count; i++, image += image_bytes(session->options)) {
         input_table_apply(&classifier->table, image, classifier->input.data);
         uint64_t before = now_ns();
         if (!engine_run(fault)) return false;
         uint64_t after = now_ns(), spent = after - before;
         if (!classifier_logits(classifier, fault)) return false;
-        put_u32(times + 4 * (size_t)i, spent < UINT32_MAX ? (uint32_t)spent : UINT32_MAX);
-        policy_apply(policy, classifier->logits, classifier->classes, classifier->order, labels + i * label_bytes,
-                     scores + i * score_bytes);
+        put_u32(parts.times + 4 * (size_t)i, spent < UINT32_MAX ? (uint32_t)spent : UINT32_MAX);
+        policy_apply(session->options->policy, classifier->logits, classifier->classes, classifier->order,
+                     parts.labels + i * parts.label_bytes, parts.scores + i * parts.score_bytes);
         if (after - listened < listen_every_ns || i + 1 == count) continue;
         if (!stream_listen(session->stream)) return *gone = true, false;
         listened = after;
     }
+    return true;
+}
+
+// `gone`: nobody waits for the answer any more, so it was given up.
+static bool answer(Session *session, const Frame *frame, size_t *length, bool *gone, Fault *fault) {
+    const Policy policy = session->options->policy;
+    const size_t width = policy_width(policy, session->classifier->classes);
+    uint32_t count;
+    if (!check_query(session, frame, &count, fault)) return false;
+    Parts parts = {.label_bytes = policy_tells_labels(policy) ? 2 * width : 0,
+                   .score_bytes = policy_tells_scores(policy) ? 4 * width : 0};
+    *length = ANSWER_HEAD + count * (4 + parts.label_bytes + parts.score_bytes);
+    uint8_t *payload = stream_payload(session->stream, *length);
+    if (!payload) return refuse(fault, INFERENCE_FAILED, "no memory for an answer of %zu bytes", *length);
+    parts.times = payload + ANSWER_HEAD;
+    parts.labels = parts.times + 4 * (size_t)count;
+    parts.scores = parts.labels + parts.label_bytes * count;
+    uint64_t start = now_ns();
+    if (!answer_images(session, frame->payload + QUERY_HEAD, count, parts, gone, fault)) return false;
     uint8_t *at = put_u32(payload, count);
     *at++ = (uint8_t)policy.kind;
     *at++ = 0;
