@@ -103,7 +103,7 @@ class DirectConnection:
         stream = self._mux.add(service)
         try:
             window = WINDOW if self._mux.delayed_ack else 0
-            self._link.send(OPEN, stream.local_id, window, service.encode() + b"\0")
+            self._link.send(OPEN, stream.local_id, window, service.encode("utf-8", "surrogateescape") + b"\0")
             opened = stream.wait_until_open(self._timeout)
         except TimeoutError:
             stream.close()

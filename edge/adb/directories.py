@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.adb.cleanup import CleanupShell
 from edge.adb.staging import Staging, explaining, not_whole, sheltered
 from edge.adb.sync import Sync
-from foundation.errors import UsageError
+from foundation.errors import DeviceError, UsageError
 from foundation.files import sha256_file
 from foundation.progress import SILENT, Advance, Progress
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 _BATCH_BYTES = 32 << 20
 _BATCH_FILES = 256
 _COMMAND_LENGTH = 32 << 10
+_OLD_COMMAND_LENGTH = 2 << 10
 _DIGEST = re.compile(r"^([0-9a-f]{64})  \./(.*)$", re.MULTILINE)
 
 
@@ -164,7 +164,7 @@ class _Push:
         self._digests: dict[str, str] = {}
 
     def make_directories(self, names: Iterable[str]) -> None:
-        over(self._staging.shell, "mkdir -p --", [posixpath.join(self._remote, name) for name in names])
+        over(self._adb, "mkdir -p --", [posixpath.join(self._remote, name) for name in names])
 
     def find_same(self, files: list[LocalFile]) -> set[str]:
         """The files that the device has already, by size and SHA-256."""
@@ -175,7 +175,7 @@ class _Push:
                     if found.is_file:
                         known[posixpath.join(folder, name)] = found.size
         maybe = [file for file in files if known.get(file.name) == file.size]
-        there = device_digests(self._staging.shell, self._remote, [file.name for file in maybe])
+        there = device_digests(self._adb, self._remote, [file.name for file in maybe])
         same = {file.name for file in maybe if there.get(file.name) == self._digest(file)}
         self._advance(sum(file.size for file in maybe if file.name in same))
         return same
@@ -186,26 +186,26 @@ class _Push:
         split = {file.name: posixpath.split(file.name) for file in batch}
         folders = sorted({folder for folder, _ in split.values()})
         staged = {name: f"{folders.index(folder)}/{base}" for name, (folder, base) in split.items()}
-        shell = self._staging.shell
         # adb's daemon would make them itself, but not below a relative path.
-        over(shell, "mkdir -p --", [f"{self._staging.path}/{number}" for number in range(len(folders))])
-        for file in batch:
-            sync.write(file.path, f"{self._staging.path}/{staged[file.name]}", file.mode, self._advance)
-        arrived = device_digests(shell, self._staging.path, list(staged.values()))
+        over(self._adb, "mkdir -p --", [f"{self._staging.path}/{number}" for number in range(len(folders))])
+        sync.write_all(
+            ((file.path, f"{self._staging.path}/{staged[file.name]}", file.mode) for file in batch), self._advance
+        )
+        arrived = device_digests(self._adb, self._staging.path, list(staged.values()))
         for file in batch:
             if arrived.get(staged[file.name]) != self._digest(file):
                 raise not_whole(self._adb, posixpath.join(self._remote, file.name))
         modes = {f"{self._staging.path}/{staged[file.name]}": file.mode for file in batch}
-        _set_modes(shell, modes)
+        _set_modes(self._adb, modes)
         for folder in folders:
             moved = [f"{self._staging.path}/{staged[name]}" for name, (parent, _) in split.items() if parent == folder]
-            over(shell, "mv -f --", moved, shlex.quote(posixpath.join(self._remote, folder, "")))
+            over(self._adb, "mv -f --", moved, shlex.quote(posixpath.join(self._remote, folder, "")))
 
     def set_modes(self, tree: LocalTree, there: set[str]) -> None:
         """Modes of what was not sent, and of directories (their owner can always write: the next push will want to)."""
         modes = {file.name: file.mode for file in tree.files if file.name in there}
         modes |= {name: mode | 0o700 for name, mode in reversed(tree.directories) if name}
-        _set_modes(self._staging.shell, {posixpath.join(self._remote, name): mode for name, mode in modes.items()})
+        _set_modes(self._adb, {posixpath.join(self._remote, name): mode for name, mode in modes.items()})
 
     def _digest(self, file: LocalFile) -> str:
         if file.name not in self._digests:
@@ -216,48 +216,53 @@ class _Push:
         return self._digests[file.name]
 
 
-def device_digests(shell: CleanupShell, root: str, names: list[str]) -> dict[str, str]:
+def device_digests(adb: Adb, root: str, names: list[str]) -> dict[str, str]:
     """SHA-256 of many files of the device, by name relative to `root`; those that cannot be read are not among them."""
     place = shlex.quote(root)
     # Where a name has such characters, some sha256sums escape them and some do not.
     odd = {name for name in names if set(name) & set("\\\n\r")}
     digests: dict[str, str] = {}
-    for part in _commands([f"./{name}" for name in names if name not in odd]):
-        _, said = shell.run(f"(cd {place} && sha256sum -- {part})")
+    for part in _commands(adb, [f"./{name}" for name in names if name not in odd]):
+        said = adb.shell(f"cd {place} && sha256sum -- {part}").stdout.decode("utf-8", "surrogateescape")
         digests |= {name: digest for digest, name in _DIGEST.findall(said)}
     for name in odd:
-        code, said = shell.run(f"(cd {place} && sha256sum < {shlex.quote(f'./{name}')})")
-        if not code:
-            digests[name] = said[:64]
+        result = adb.shell(f"cd {place} && sha256sum < {shlex.quote(f'./{name}')}")
+        if not result.exit_code:
+            digests[name] = result.stdout[:64].decode(errors="replace")
     return digests
 
 
-def over(shell: CleanupShell, command: str, paths: list[str], last: str = "") -> None:
+def over(adb: Adb, command: str, paths: list[str], last: str = "") -> None:
     """Run a command on many paths, as many at a time as fit a command line.
 
     Raises:
         DeviceError: it failed; carries its words.
     """
-    for part in _commands([sheltered(path) for path in paths]):
-        shell.check(f"{command} {part} {last}")
+    for part in _commands(adb, [sheltered(path) for path in paths]):
+        # Not by way of the staging shell: it reads its input byte by byte.
+        result = adb.shell(f"{command} {part} {last}")
+        if result.exit_code:
+            words = (result.stderr or result.stdout).decode(errors="replace")
+            raise DeviceError(f"{command} failed", device=adb.serial, exit_status=result.exit_code, stderr=words)
 
 
-def _set_modes(shell: CleanupShell, modes: dict[str, int]) -> None:
+def _set_modes(adb: Adb, modes: dict[str, int]) -> None:
     by_mode: defaultdict[int, list[str]] = defaultdict(list)
     for path, mode in modes.items():
         by_mode[stat_bits.S_IMODE(mode)].append(path)
     for mode, paths in by_mode.items():
-        over(shell, f"chmod {mode:o} --", paths)
+        over(adb, f"chmod {mode:o} --", paths)
 
 
-def _commands(paths: list[str]) -> Iterator[str]:
+def _commands(adb: Adb, paths: list[str]) -> Iterator[str]:
     """Quoted paths in pieces that fit a command line."""
+    longest = _COMMAND_LENGTH if "shell_v2" in adb.connection.features else _OLD_COMMAND_LENGTH
     words: list[str] = []
     length = 0
     for path in paths:
         word = shlex.quote(path)
         # A character may take four bytes.
-        if words and length + 4 * len(word) > _COMMAND_LENGTH:
+        if words and length + 4 * len(word) > longest:
             yield " ".join(words)
             words, length = [], 0
         words.append(word)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.adb.cleanup import CleanupShell
 from edge.adb.directories import Transfer, device_digests
 from edge.adb.staging import sheltered
 from edge.adb.sync import Sync
@@ -53,9 +52,9 @@ def pull_directory(adb: Adb, remote: str, local: Path, progress: Progress = SILE
         UsageError: `local` cannot be written.
     """
     remote = sheltered(remote)
-    with Sync(adb.connection) as sync, CleanupShell(adb.connection, ":") as shell:
+    with Sync(adb.connection) as sync:
         tree = _look(sync, remote)
-        digests = device_digests(shell, remote, list(tree.files))
+        digests = device_digests(adb, remote, list(tree.files))
         total = sum(found.size for found in tree.files.values())
         local = local.resolve()
         for name in ("", *tree.directories):
@@ -78,12 +77,12 @@ def pull_file(adb: Adb, remote: str, local: Path, progress: Progress = SILENT) -
         DeviceError: it cannot be read, or did not arrive whole.
         UsageError: `local` cannot be written.
     """
-    with Sync(adb.connection) as sync, CleanupShell(adb.connection, ":") as shell:
+    with Sync(adb.connection) as sync:
         found = sync.stat(remote)
         if found is None or not found.is_file:
             raise DeviceError(f"{remote} is no file", device=adb.serial, stderr="" if found else "No such file")
         folder, name = posixpath.split(sheltered(remote))
-        digest = device_digests(shell, folder or ".", [name]).get(name)
+        digest = device_digests(adb, folder or ".", [name]).get(name)
         if _is_here(local, found, digest):
             return Transfer(1, found.size, 0, 0)
         with progress.task(f"pull {remote}", found.size) as advance:

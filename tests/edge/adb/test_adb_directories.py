@@ -149,7 +149,7 @@ def test_a_push_that_fails_in_the_middle_leaves_whole_files_and_is_resumed(
     adb = Adb(connection)
     monkeypatch.setattr(directories, "_BATCH_FILES", 2)
     sent: list[str] = []
-    write = Sync.write
+    write = Sync._send
 
     def torn(self: Sync, local: Path, remote: str, *rest: object) -> None:
         sent.append(remote)
@@ -157,11 +157,11 @@ def test_a_push_that_fails_in_the_middle_leaves_whole_files_and_is_resumed(
             raise DeviceError("the cable was pulled")
         write(self, local, remote, *rest)
 
-    monkeypatch.setattr(Sync, "write", torn)
+    monkeypatch.setattr(Sync, "_send", torn)
     with pytest.raises(DeviceError, match="cable"):
         push_directory(adb, tree, place)
     assert not adb.shell(f"find {place} -name '*.partial'").stdout
-    monkeypatch.setattr(Sync, "write", write)
+    monkeypatch.setattr(Sync, "_send", write)
     assert push_directory(adb, tree, place).sent_files == len(contents(tree)) - 4
 
 
@@ -169,12 +169,12 @@ def test_what_arrives_changed_is_put_nowhere(
     connection, place: str, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adb = Adb(connection)
-    write = Sync.write
+    write = Sync._send
 
     def garbled(self: Sync, local: Path, *rest: object) -> None:
         write(self, local.read_bytes()[:-1] + b"?", *rest)
 
-    monkeypatch.setattr(Sync, "write", garbled)
+    monkeypatch.setattr(Sync, "_send", garbled)
     with pytest.raises(DeviceError, match="did not arrive whole"):
         push_directory(adb, tree, place)
     assert not adb.shell(f"find {place} -type f").stdout
