@@ -35,7 +35,8 @@ static uint64_t peak_bytes(void) {
     for (const char *at = status; *at; at++) {
         if (strncmp(at, "VmHWM:", 6) != 0) continue;
         uint64_t kilobytes = 0;
-        for (at += 6; *at == ' ' || *at == '\t'; at++) {}
+        at += 6;
+        while (*at == ' ' || *at == '\t') at++;
         for (; *at >= '0' && *at <= '9'; at++) kilobytes = 10 * kilobytes + (uint64_t)(*at - '0');
         return kilobytes * 1024;
     }

@@ -23,7 +23,8 @@ static bool check_shapes(const Classifier *classifier, const Options *options, F
     }
     if (output->rank != 2 || output->shape[0] != 1 || output->shape[1] < 1 || output->shape[1] > MAX_CLASSES) {
         write_shape(output, has);
-        return refuse(fault, MODEL_REFUSED, "the model gives %s, not [1, classes] with 1 to %d classes", has, MAX_CLASSES);
+        return refuse(fault, MODEL_REFUSED, "the model gives %s, not [1, classes] with 1 to %d classes", has,
+                      MAX_CLASSES);
     }
     if (policy_width(options->policy, (uint32_t)output->shape[1]) > (uint32_t)output->shape[1]) {
         return refuse(fault, MODEL_REFUSED, "answer policy topk:%u asks for more than the %d classes there are",
@@ -70,7 +71,8 @@ bool classifier_logits(Classifier *classifier, Fault *fault) {
         if (output->element == FLOAT32) {
             logit = ((const float *)output->data)[c];
         } else {
-            int value = output->element == INT8 ? ((const int8_t *)output->data)[c] : ((const uint8_t *)output->data)[c];
+            int value =
+                output->element == INT8 ? ((const int8_t *)output->data)[c] : ((const uint8_t *)output->data)[c];
             logit = (float)(value - output->zero_point) * output->scale;
         }
         if (!__builtin_isfinite(logit)) {

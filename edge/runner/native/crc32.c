@@ -69,7 +69,8 @@ __attribute__((target("pclmul"))) static Block fold(Block folded, Block by, Bloc
 }
 
 // Carry-less multiplication (Gopal et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ Instruction",
-// Intel 2009): four blocks of 16 bytes are carried side by side, and in the end folded to one, whose CRC is that of all.
+// Intel 2009): four blocks of 16 bytes are carried side by side, and in the end folded to one, which has the CRC
+// of all.
 __attribute__((target("pclmul"))) static uint32_t by_instruction(uint32_t crc, const uint8_t *data, size_t bytes) {
     if (bytes < 64) return by_tables(crc, data, bytes);
     // x^(512 + 32) and x^(512 - 32), x^(128 + 32) and x^(128 - 32), modulo the polynomial, bits reflected.

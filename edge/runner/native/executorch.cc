@@ -16,7 +16,7 @@
 // Exported by libexecutorch_threadpool.so; the wheel leaves threadpool.h out.
 namespace executorch::extension::threadpool {
 class ThreadPool {
-  public:
+   public:
     bool _unsafe_reset_threadpool(uint32_t threads);
 };
 ThreadPool *get_threadpool();

@@ -12,9 +12,12 @@ typedef struct {
 } Fault;
 
 #ifdef __cplusplus
-extern "C"
+extern "C" {
 #endif
 void fault_set(Fault *fault, enum fault_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+#ifdef __cplusplus
+}
+#endif
 
 // Fills in a fault and is false, which the compiler sees: one may write `return refuse(fault, ...)`.
 #define refuse(...) (fault_set(__VA_ARGS__), false)

@@ -68,7 +68,8 @@ void input_table_apply(const InputTable *table, const uint8_t *image, void *inpu
         if (table->element == FLOAT32) {
             const float *values = (const float *)table->values + 256 * c;
             float *restrict floats = (float *)input + to;
-            for (size_t i = 0; i < table->pixels; i++) floats[i * table->pixel_step] = values[from[i * table->channels]];
+            for (size_t i = 0; i < table->pixels; i++)
+                floats[i * table->pixel_step] = values[from[i * table->channels]];
         } else {
             const uint8_t *values = (const uint8_t *)table->values + 256 * c;
             uint8_t *restrict bytes = (uint8_t *)input + to;

@@ -7,11 +7,11 @@
 
 typedef struct {
     Element element;
-    uint32_t channels;                  // 1 where all channels share one table and stand in the image's order
-    size_t pixels;                      // of each channel
-    size_t channel_step, pixel_step;    // in the model's input
-    bool shifts;                        // the table is a sum modulo 256: pixel + bytes[0]
-    void *values;                       // uint8_t or float [channels][256]
+    uint32_t channels;                // 1 where all channels share one table and stand in the image's order
+    size_t pixels;                    // of each channel
+    size_t channel_step, pixel_step;  // in the model's input
+    bool shifts;                      // the table is a sum modulo 256: pixel + bytes[0]
+    void *values;                     // uint8_t or float [channels][256]
 } InputTable;
 
 // False: no memory.

@@ -38,12 +38,14 @@ static bool describe(LiteRtTensor tensor, Tensor *described, LiteRtRankedTensorT
 static bool find_tensors(LiteRtModel model, LiteRtTensor tensors[2], Fault *fault) {
     LiteRtSignature signature;
     size_t signatures, inputs, outputs;
-    if (LiteRtGetNumModelSignatures(model, &signatures) || !signatures || LiteRtGetModelSignature(model, 0, &signature) ||
-        LiteRtGetNumSignatureInputs(signature, &inputs) || LiteRtGetNumSignatureOutputs(signature, &outputs)) {
+    if (LiteRtGetNumModelSignatures(model, &signatures) || !signatures ||
+        LiteRtGetModelSignature(model, 0, &signature) || LiteRtGetNumSignatureInputs(signature, &inputs) ||
+        LiteRtGetNumSignatureOutputs(signature, &outputs)) {
         return refuse(fault, MODEL_REFUSED, "the model has no signature");
     }
     if (inputs != 1 || outputs != 1) {
-        return refuse(fault, MODEL_REFUSED, "the model has %zu inputs and %zu outputs, not one of each", inputs, outputs);
+        return refuse(fault, MODEL_REFUSED, "the model has %zu inputs and %zu outputs, not one of each", inputs,
+                      outputs);
     }
     if (LiteRtGetSignatureInputTensorByIndex(signature, 0, &tensors[0]) ||
         LiteRtGetSignatureOutputTensorByIndex(signature, 0, &tensors[1])) {

@@ -1,5 +1,5 @@
-// The part of LiteRT's C API that `litert.c` calls, declared by hand: the wheel of ai-edge-litert 2.3.0 brings the library
-// (symbols of version VERS_1.0) but no header.
+// The part of LiteRT's C API that `litert.c` calls, declared by hand: the wheel of ai-edge-litert 2.3.0 brings the
+// library (symbols of version VERS_1.0) but no header.
 #ifndef EDGECAT_LITERT_API_H
 #define EDGECAT_LITERT_API_H
 

@@ -18,7 +18,8 @@ static void take_streams(Stream *stream) {
 
 static bool load(const Options *options, ModelFile *file, Classifier *classifier, Fault *fault) {
     if (strcmp(options->runtime, engine_runtime) != 0) {
-        return refuse(fault, MODEL_REFUSED, "this runner has no runtime '%.80s', only %s", options->runtime, engine_runtime);
+        return refuse(fault, MODEL_REFUSED, "this runner has no runtime '%.80s', only %s", options->runtime,
+                      engine_runtime);
     }
     // Before the runtime starts threads, which inherit it.
     unsigned long got[sizeof options->cpus / sizeof *options->cpus];

@@ -91,15 +91,16 @@ static bool read_cpus(const char *text, Options *options) {
 
 static bool read_values(const char *const values[OPTIONS], Options *options, Fault *fault) {
     if (!read_image(values[IMAGE], options)) {
-        return refuse(fault, MODEL_REFUSED, "--image=%.80s is no height,width,channels that fits a frame", values[IMAGE]);
+        return refuse(fault, MODEL_REFUSED, "--image=%.80s is no height,width,channels that fits a frame",
+                      values[IMAGE]);
     }
     options->mean = read_reals(values[MEAN], options->channels);
     options->std = read_reals(values[STD], options->channels);
     bool fits = options->mean && options->std;
     for (uint32_t c = 0; fits && c < options->channels; c++) fits = options->std[c] > 0;
     if (!fits) {
-        return refuse(fault, MODEL_REFUSED, "image %.80s, mean %.80s and std %.80s do not fit each other", values[IMAGE],
-                      values[MEAN], values[STD]);
+        return refuse(fault, MODEL_REFUSED, "image %.80s, mean %.80s and std %.80s do not fit each other",
+                      values[IMAGE], values[MEAN], values[STD]);
     }
     if (!policy_read(values[POLICY] ? values[POLICY] : "label", &options->policy)) {
         return refuse(fault, MODEL_REFUSED, "unknown answer policy '%.80s': label, topk:K or scores", values[POLICY]);

@@ -25,6 +25,7 @@ static inline bool policy_tells_scores(Policy policy) { return policy.kind != LA
 
 // Cuts one image's logits down: u16 labels and float32 scores, as far as the policy tells them, to addresses that need
 // not be aligned. Logits are finite. `order` has room for all classes.
-void policy_apply(Policy policy, const float *logits, uint32_t classes, uint16_t *order, uint8_t *labels, uint8_t *scores);
+void policy_apply(Policy policy, const float *logits, uint32_t classes, uint16_t *order, uint8_t *labels,
+                  uint8_t *scores);
 
 #endif

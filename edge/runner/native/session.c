@@ -31,8 +31,8 @@ static bool check_query(const Session *session, const Frame *frame, uint32_t *co
     *count = get_u32(frame->payload);
     uint32_t bytes = get_u32(frame->payload + 4);
     if (bytes != expected || !*count) {
-        return refuse(fault, WRONG_SHAPE, "a query of %u images of %u bytes, where %zu bytes are expected", *count, bytes,
-                      expected);
+        return refuse(fault, WRONG_SHAPE, "a query of %u images of %u bytes, where %zu bytes are expected", *count,
+                      bytes, expected);
     }
     if (frame->length - QUERY_HEAD != (uint64_t)*count * bytes) {
         return refuse(fault, WRONG_SHAPE, "a query of %u images carries %u bytes, not %llu", *count,
@@ -51,7 +51,8 @@ typedef struct {
     size_t label_bytes, score_bytes;
 } Parts;
 
-static bool answer_images(Session *session, const uint8_t *image, uint32_t count, Parts parts, bool *gone, Fault *fault) {
+static bool answer_images(Session *session, const uint8_t *image, uint32_t count, Parts parts, bool *gone,
+                          Fault *fault) {
     Classifier *classifier = session->classifier;
     uint64_t listened = now_ns();
     for (uint32_t i = 0; i < count; i++, image += image_bytes(session->options)) {

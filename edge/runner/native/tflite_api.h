@@ -1,4 +1,5 @@
-// The part of TFLite's C API that `tflite.c` calls, declared by hand: it has been the same from TFLite 2.5 to LiteRT 1.4.
+// The part of TFLite's C API that `tflite.c` calls, declared by hand: it has been the same from TFLite 2.5 to
+// LiteRT 1.4.
 #ifndef EDGECAT_TFLITE_API_H
 #define EDGECAT_TFLITE_API_H
 
@@ -22,7 +23,8 @@ const char *TfLiteVersion(void);
 TfLiteModel *TfLiteModelCreate(const void *, size_t);
 TfLiteInterpreterOptions *TfLiteInterpreterOptionsCreate(void);
 void TfLiteInterpreterOptionsSetNumThreads(TfLiteInterpreterOptions *, int32_t);
-void TfLiteInterpreterOptionsSetErrorReporter(TfLiteInterpreterOptions *, void (*)(void *, const char *, va_list), void *);
+void TfLiteInterpreterOptionsSetErrorReporter(TfLiteInterpreterOptions *, void (*)(void *, const char *, va_list),
+                                              void *);
 void TfLiteInterpreterOptionsAddDelegate(TfLiteInterpreterOptions *, TfLiteDelegate *);
 TfLiteInterpreter *TfLiteInterpreterCreate(const TfLiteModel *, const TfLiteInterpreterOptions *);
 int32_t TfLiteInterpreterGetInputTensorCount(const TfLiteInterpreter *);

@@ -50,7 +50,9 @@ static FILE *stream(FILE *given) {
 
 static int put_character(int character, FILE *to) { return fputc(character, stream(to)); }
 static int put_values(FILE *to, const char *format, va_list values) { return vfprintf(stream(to), format, values); }
-static size_t put_data(const void *data, size_t size, size_t count, FILE *to) { return fwrite(data, size, count, stream(to)); }
+static size_t put_data(const void *data, size_t size, size_t count, FILE *to) {
+    return fwrite(data, size, count, stream(to));
+}
 
 static int put_words(FILE *to, const char *format, ...) {
     va_list values;

@@ -27,7 +27,8 @@ bool engine_load(const void *model, size_t bytes, uint32_t threads, Tensor *inpu
     input_bytes = tensor_elements(input) * element_bytes(input->element);
     output_bytes = tensor_elements(output) * element_bytes(output->element);
     bool whole = bytes - sizeof *script >= script->rows * output_bytes;
-    if (input_bytes > ROOM || output_bytes > ROOM || !whole) return refuse(fault, MODEL_REFUSED, "a script that does not fit");
+    if (input_bytes > ROOM || output_bytes > ROOM || !whole)
+        return refuse(fault, MODEL_REFUSED, "a script that does not fit");
     return true;
 }
 
