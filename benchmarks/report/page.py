@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record_set import AttackKey, RecordSet
-from benchmarks.records import DeviceKind, Record, Victim
+from benchmarks.records import Context, DeviceKind, Record, Victim
 from benchmarks.report import plots, tables, words
 from benchmarks.report.content import Code, Picture, Report, Section, Table, drawn
 from benchmarks.report.drawing import Drawing
@@ -86,7 +86,7 @@ def compose(held: RecordSet, images: dict[str, NDArray[np.uint8]] | None) -> Rep
     if (found := words.best(summary.attacks)) is not None and held.victim is not None:
         sections.append(_copy_section(held, found, held.victim, drawings))
     sections.append(_conditions_section(held))
-    data = held.victim.dataset.name if held.victim else "unnamed data"
+    data = held.victim.dataset.name if held.victim else _data(held.context)
     places = words.listing([words.place(device, kind) for device, kind in _devices(summary)] or ["no device"])
     runs = list(dict.fromkeys(record.run_id for record in held.records))
     when = max(record.created for record in held.records)
@@ -99,6 +99,12 @@ def compose(held: RecordSet, images: dict[str, NDArray[np.uint8]] | None) -> Rep
         drawings=drawings,
         pictures=pictures,
     )
+
+
+def _data(context: Context | None) -> str:
+    """The data's name where nobody trained on them: as the settings have it, without their place."""
+    named = None if context is None else context.settings.get("data")
+    return Path(str(named)).name if named else "unnamed data"
 
 
 def _victim_section(victim: Victim, drawings: list[Drawing]) -> Section:

@@ -79,8 +79,10 @@ def find(name: str) -> EmulatorRecord:
     known = {record.name: record for record in list_running()}
     if name not in known:
         choices = ", ".join(record.spec for record in known.values()) or "none"
+        device = next((spec for spec in isolated.SPECS if spec.replace(":", "-") == name), None)
         raise DeviceError(
-            f"no emulator {name!r} runs (running: {choices})", hint=f"edgecat emulator start --name {name}"
+            f"no emulator {name!r} runs (running: {choices})",
+            hint=f"edgecat emulator start {device or f'--name {name}'}",
         )
     return known[name]
 

@@ -125,7 +125,8 @@ def choose_runner(
             reasons[0]
             if reasons
             else UsageError(
-                f"no native runner for {runtime} on {abi}", hint="--runner python, where the device has Python"
+                f"no native runner for {runtime} on {abi}" + (f" is {preferred}" if preferred != "native" else ""),
+                hint=_choices(runtime, abi, android),
             )
         )
     if reasons:
@@ -142,6 +143,11 @@ def _targets(runtime: str, abi: str, android: bool, preferred: str | None) -> It
             target = building.make_target(abi, flavour, engine)
             if preferred in (None, "auto", "native", f"{engine}-{flavour}", target.name):
                 yield target
+
+
+def _choices(runtime: str, abi: str, android: bool) -> str:
+    named = [f"--runner {target.name}" for target in _targets(runtime, abi, android, None)]
+    return ", ".join([*named, "--runner python"]) + ", where the device has Python"
 
 
 def _too_small(package: RunnerPackage, page_bytes: int) -> ArtifactError:

@@ -60,8 +60,10 @@ def build(device: Device, page_size: PageSize = None, json: options.Json = False
     with Output(json) as output:
         from edge.devices import isolated
 
-        isolated.build(device, isolated.StartOptions(page_bytes=_bytes(page_size)), output)
-        output.result({"built": device}, f"built {device}")
+        options = isolated.StartOptions(page_bytes=_bytes(page_size))
+        if device != "embedded":
+            isolated.build(device, options, output)
+        output.result({"built": device}, f"built {device}" if device != "embedded" else "embedded needs no build")
 
 
 @app.command("start")
@@ -81,19 +83,33 @@ def start(
         chosen = isolated.StartOptions(port, _bytes(data_size), _bytes(memory), _bytes(page_size))
         if device != "embedded":
             isolated.build(device, chosen, output)
+        before = emulators.list_running()
         record = emulators.start(name, device, chosen)
+        if record in before and chosen != isolated.StartOptions():
+            output.say(f"{record.spec} runs already, as it was started: to change that, stop it first")
         output.result(_document(record), "\n".join(_lines(record)))
 
 
 @app.command("stop")
-def stop(name: Annotated[str, typer.Option("--name")] = "embedded", json: options.Json = False) -> None:
+def stop(
+    device: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="Its name, or what was started: sandbox:x86_64. Default: embedded.", show_default=False),
+    ] = None,
+    name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--name", help="Its name, where it was started with one.", show_default=False),
+    ] = None,
+    json: options.Json = False,
+) -> None:
     """Stop a device and remove its files."""
     with Output(json) as output:
         from edge.devices import emulators
 
-        if not emulators.stop(name):
-            raise DeviceError(f"no emulator {name} runs", hint="edgecat emulator list")
-        output.result({"stopped": name}, f"stopped {name}")
+        chosen = name or (device or "embedded").removeprefix("emulator:").replace(":", "-")
+        if not emulators.stop(chosen):
+            raise DeviceError(f"no emulator {chosen} runs", hint="edgecat emulator list")
+        output.result({"stopped": chosen}, f"stopped {chosen}")
 
 
 @app.command("list")

@@ -48,6 +48,7 @@ def test_a_sandbox_is_built_started_reached_listed_and_stopped(kept: Kept) -> No
         told = kept(*words).stdout
         assert f"adb connect {started['address']}" in told
         assert "no key" in told
+        assert "runs already, as it was started" in kept(*words).stderr
         listed = {one["spec"]: one for one in kept("devices", "--json").document()["devices"]}
         assert listed["emulator:box"]["kind"] == "emulated"
         assert listed["sandbox:x86_64"]["state"] == "ready"
@@ -74,7 +75,7 @@ def test_the_real_adb_reaches_a_sandbox_by_its_port(kept: Kept, edgecat: Command
         assert run("-s", started["address"], "shell", "getprop edgecat.kind") == "sandbox\n"
     finally:
         run("kill-server")
-        kept("emulator", "stop", "--name", started["name"])
+        kept("emulator", "stop", started["device"])
 
 
 @pytest.mark.parametrize("size", ["0", "lots", "-1M", "1T"])
@@ -83,8 +84,12 @@ def test_a_size_that_is_none_is_refused(kept: Kept, size: str) -> None:
 
 
 def test_a_device_that_there_is_not_is_refused(kept: Kept) -> None:
-    for words in (["build", "embedded"], ["start", "sandbox:mips"], ["build", "vm:x86_64"]):
+    for words in (["start", "sandbox:mips"], ["build", "vm:x86_64"]):
         assert "use embedded, sandbox:x86_64" in kept("emulator", *words).refusal(2)
+
+
+def test_the_embedded_device_needs_no_build(edgecat: CommandLine) -> None:
+    assert edgecat("emulator", "build", "embedded", "--json").document() == {"built": "embedded"}
 
 
 def test_help_says_that_a_port_asks_for_no_key(edgecat: CommandLine) -> None:
