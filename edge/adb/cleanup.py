@@ -76,6 +76,10 @@ class CleanupShell:
                 pass
         self._session.close()
 
+    def abandon(self) -> None:
+        """Go as if we had vanished: the device runs the last command by itself."""
+        self._session.close()
+
     def __enter__(self) -> CleanupShell:
         return self
 

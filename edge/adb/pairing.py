@@ -19,7 +19,8 @@ def parse_address(text: str, default_port: int | None = None) -> str:
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, port = text, "" if default_port is None else str(default_port)
-    if not host or any(c.isspace() for c in host) or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+    bare = host.count(":") > 0 and not (host.startswith("[") and host.endswith("]"))
+    if not host or bare or any(c.isspace() for c in host) or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise UsageError(f"no address: {text!r}", hint="write HOST:PORT, as the phone shows it: 192.168.1.20:37123")
     return f"{host}:{port}"
 

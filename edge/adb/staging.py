@@ -59,8 +59,14 @@ class Staging:
     def __enter__(self) -> Staging:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.shell.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.shell.close()
+            return
+        # What failed or was interrupted may still be on its way to adb's daemon: gone now, and once more in a moment.
+        with contextlib.suppress(DeviceError):
+            self.shell.run(f"rm -rf {shlex.quote(self.path)}")
+        self.shell.abandon()
 
 
 def sheltered(path: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -206,6 +208,27 @@ def test_a_file_is_pulled_once(adb: Adb, place: str, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o600
     with pytest.raises(DeviceError, match="no file"):
         pull_file(adb, f"{place}/absent", tmp_path / "y")
+
+
+def test_an_interrupted_push_leaves_nothing_although_files_are_on_their_way(
+    connection, place: str, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adb = Adb(connection)
+    send = Sync._send
+
+    def interrupted(self: Sync, *rest: object) -> None:
+        send(self, *rest)
+        if next(calls) == 5:
+            raise KeyboardInterrupt
+
+    calls = itertools.count()
+    monkeypatch.setattr(Sync, "_send", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        push_directory(adb, tree, place)
+    deadline = time.monotonic() + 3
+    while (left := adb.shell(f"find {place} -name '*.partial'").stdout) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left
 
 
 def test_old_leftovers_of_dead_pushes_go_with_the_next_push_and_nothing_else_does(

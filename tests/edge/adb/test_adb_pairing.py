@@ -108,7 +108,9 @@ def test_what_is_no_code_does_not_reach_the_server(code: str) -> None:
     assert not server_runs()
 
 
-@pytest.mark.parametrize("text", ["", "phone", "phone:", "phone:0", "phone:65536", "phone:x", ":5555", "a b:5555"])
+@pytest.mark.parametrize(
+    "text", ["", "phone", "phone:", "phone:0", "phone:65536", "phone:x", ":5555", "a b:5555", "fe80::1"]
+)
 def test_what_is_no_address_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="no address"):
         pairing.parse_address(text)
