@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Literal
 
 from edge.runner.building.targets import ABIS
 from edge.runner.building.toolchain import ZIG_HINT, compiler_hint, compiler_name
@@ -37,11 +36,11 @@ _ZIG_MACHINE = {"x86_64": "x86_64", "arm64-v8a": "aarch64"}
 _SECONDS = 300
 
 
-def compile_linux(engine: Literal["litert", "executorch"], abi: str, libraries: Path, out: Path) -> None:
+def compile_linux(engine: str, abi: str, libraries: Path, out: Path) -> None:
     """Compile a runner for glibc. It looks for its libraries beside itself and in `lib` beside itself.
 
     Args:
-        engine: the runtime that it is linked to.
+        engine: the runtime that it is linked to: `litert` or `executorch`.
         abi: `x86_64` or `arm64-v8a`.
         libraries: the runtime's package as its wheel has it: `ai_edge_litert` or `executorch`.
         out: the program's file; it is there only if everything went well.
