@@ -35,6 +35,14 @@ def find_adb() -> Path:
     )
 
 
+def ensure_server() -> None:
+    """Start an adb server where the environment says that one should be, unless one runs; see `start_server`."""
+    from edge.adb.server import server_address, server_runs
+
+    if not server_runs():
+        start_server(*server_address())
+
+
 def start_server(host: str, port: int) -> None:
     """Start an adb server where none runs; it goes on running, as adb's own does. Prints nothing.
 

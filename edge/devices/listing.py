@@ -58,7 +58,7 @@ def list_devices() -> list[ListedDevice]:
 
 def server_note() -> str | None:
     """A line to show under the list where no adb server runs, so that phones cannot be listed."""
-    return None if server_runs() else "no adb server runs; for phones on USB or Wi-Fi run `adb devices` first"
+    return None if server_runs() else "no adb server runs; to see phones too: edgecat devices --scan"
 
 
 def _embedded() -> ListedDevice:

@@ -113,5 +113,5 @@ def _only_serial() -> str:
         raise DeviceError(f"{len(usable)} devices and no choice", hint=f"name one of: {choices}")
     raise DeviceError(
         f"the adb server has no device that can be used (it lists: {choices})",
-        hint="connect a phone and run `adb devices`, or use --device embedded",
+        hint="connect a phone, then: edgecat devices --scan; or use --device embedded",
     )

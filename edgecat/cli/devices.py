@@ -20,15 +20,24 @@ Address = Annotated[str, typer.Argument(help="HOST[:PORT] of the phone; port 555
 
 
 @app.callback(invoke_without_command=True)
-def devices(context: typer.Context, json: options.Json = False) -> None:
+def devices(
+    context: typer.Context,
+    scan: Annotated[
+        bool, typer.Option("--scan", help="Start an adb server where none runs, to see phones. It goes on running.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
     """List the devices that can be used and what is in the way of others; or see the commands below."""
     if context.invoked_subcommand is not None:
         if json:
             raise UsageError("--json stands behind the command", hint="edgecat devices COMMAND … --json")
         return
     with Output(json) as output:
+        from edge.adb.program import ensure_server
         from edge.devices.listing import list_devices, server_note
 
+        if scan:
+            ensure_server()
         found = list_devices()
         note = server_note()
         rows = [("SPEC", "KIND", "STATE", "ABI", "ANDROID", "MODEL")]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from edge.adb import pairing, program
-from edge.adb.program import find_adb, start_server
+from edge.adb.program import ensure_server, find_adb, start_server
 from edge.adb.server import ServerConnection, server_runs, state_hint
 from edge.devices.embedded.launch import EmbeddedDevice
 from foundation.errors import AuthError, DeviceError, UsageError
@@ -131,6 +131,7 @@ def test_a_server_is_started_once_and_without_a_word(capfd: pytest.CaptureFixtur
     # The real one, where nobody waits to be paired.
     with pytest.raises(DeviceError, match="nobody waits"):
         pairing.pair(f"127.0.0.1:{free_port()}", "123456")
+    ensure_server()
     assert capfd.readouterr() == ("", "")
 
 

@@ -138,7 +138,7 @@ def test_without_a_server_only_our_own_devices_are_listed() -> None:
     assert sorted(listed) == ["embedded", "sandbox:arm64-v8a", "sandbox:x86_64", "vm:arm64-v8a"]
     assert listed.pop("embedded").state == "ready"
     assert all(device.state in ("ready", "not built") or device.hint for device in listed.values())
-    assert "adb devices" in (server_note() or "")
+    assert "--scan" in (server_note() or "")
 
 
 @pytest.mark.parametrize(
