@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks.records import Context
+from edge.devices.spec import parse_spec
 from edgecat import __version__
 from edgecat.settings import RunSettings
 from foundation import machine
@@ -28,10 +29,12 @@ _PACKAGES = (
 
 
 def describe_context(settings: RunSettings, run_id: str) -> Context:
-    """The first record of a run. What the system does not tell is null."""
+    """The first record of a run. What the system does not tell is null; a phone's serial number stays a hash."""
+    device = parse_spec(settings.device)
+    words = [word.replace(str(device), device.anonymous) for word in sys.argv[1:]]
     return Context(
         run_id=run_id,
-        command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+        command=[Path(sys.argv[0]).name, *words],
         edgecat_version=__version__,
         python=platform.python_version(),
         platform=platform.platform(),
@@ -41,7 +44,7 @@ def describe_context(settings: RunSettings, run_id: str) -> Context:
         versions={name: found for name in _PACKAGES if (found := _version(name)) is not None},
         quick=settings.quick,
         seed=settings.seed,
-        settings=settings.model_dump(mode="json"),
+        settings=settings.model_dump(mode="json") | {"device": device.anonymous},
     )
 
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from foundation.errors import UsageError
+from foundation.host import salted_hash
 
 Kind = Literal["embedded", "emulator", "tcp", "serial", "sandbox", "vm", "usb"]
 _NAMED: dict[str, Kind] = {"emulator": "emulator", "sandbox": "sandbox", "vm": "vm", "usb": "usb"}
 _FORMS = "embedded, sandbox:ABI, vm:ABI, emulator:NAME, tcp:HOST:PORT, usb:SERIAL, serial:XYZ or serial"
+# What names no phone: an AVD, and what listens on this computer.
+_IMPERSONAL = ("emulator-", "127.0.0.1:", "localhost:", "[::1]:")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,14 @@ class DeviceSpec:
             host = f"[{self.host}]" if ":" in (self.host or "") else self.host
             return f"tcp:{host}:{self.port}"
         return f"{self.kind}:{self.name}" if self.name else self.kind
+
+    @property
+    def anonymous(self) -> str:
+        """The spec for records that others read: a salted hash in place of a phone's serial number or address."""
+        kind, _, phone = str(self).partition(":")
+        if kind not in ("serial", "tcp", "usb") or not phone or phone.startswith(_IMPERSONAL):
+            return str(self)
+        return f"{kind}:#{salted_hash(phone)}"
 
 
 def parse_spec(text: str | None = None) -> DeviceSpec:

@@ -18,6 +18,7 @@ from benchmarks.records import (
 from benchmarks.statistics import evenly_picked, latency_summary, proportion_interval
 from edge.deployed import DeployedModel
 from edge.devices.information import DeviceInfo
+from edge.devices.spec import parse_spec
 from edge.runner.messages import BenchmarkRequest
 from edgecat.quiet import log_output
 from edgecat.stages.data import compared_images
@@ -31,7 +32,7 @@ def describe_device(info: DeviceInfo, run_id: str) -> Device:
     """The device as a record; its serial number stays a hash."""
     return Device(
         run_id=run_id,
-        spec=info.spec,
+        spec=parse_spec(info.spec).anonymous,
         device_kind=info.kind,
         serial_hash=info.serial_hash,
         model=info.model,

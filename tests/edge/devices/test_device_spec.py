@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from edge.devices.spec import DeviceSpec, parse_spec
@@ -62,3 +64,21 @@ def test_without_a_spec_android_serial_counts_and_then_the_embedded_device(monke
     monkeypatch.setenv("ANDROID_SERIAL", "R58M12ABCDE")
     assert parse_spec() == DeviceSpec("serial", "R58M12ABCDE")
     assert parse_spec("embedded") == DeviceSpec("embedded")
+
+
+@pytest.mark.parametrize(
+    "text", ["serial:R58M12345XY", "usb:R58M12345XY", "tcp:192.168.1.20:5555", "tcp:[fe80::1]:5555"]
+)
+def test_records_have_no_phones_serial_number_or_address(text: str) -> None:
+    shown = parse_spec(text).anonymous
+    kind, _, phone = text.partition(":")
+    assert phone not in shown
+    assert re.fullmatch(rf"{kind}:#[0-9a-f]{{12}}", shown)
+    assert parse_spec(text).anonymous == shown
+
+
+@pytest.mark.parametrize(
+    "text", ["embedded", "serial", "serial:emulator-5554", "tcp:127.0.0.1:5555", "emulator:mine", "vm:arm64-v8a"]
+)
+def test_what_names_no_phone_stands_in_records_as_it_is(text: str) -> None:
+    assert parse_spec(text).anonymous == text
