@@ -28,13 +28,16 @@ class Output:
         self.as_json = as_json
         self._result = os.fdopen(os.dup(1), "w", encoding="utf-8")
         # Duplicates: the exporters' log takes the original numbers for a while.
-        self._console = Console(file=os.fdopen(os.dup(2), "w", encoding="utf-8"), highlight=False, soft_wrap=True)
+        # Emoji: `emulator:phone:` in a message would lose its last word to one.
+        self._console = Console(
+            file=os.fdopen(os.dup(2), "w", encoding="utf-8"), highlight=False, soft_wrap=True, emoji=False
+        )
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,

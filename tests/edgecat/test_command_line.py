@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from edgecat.cli.output import Output
+
 from .command_line import CommandLine, Ended
 
 pytestmark = pytest.mark.timeout(60)
@@ -145,3 +147,10 @@ def test_a_reader_that_has_seen_enough_does_no_harm(edgecat: CommandLine, words:
     os.close(writer)
     assert done.stderr == ""
     assert done.returncode == 0
+
+
+def test_a_message_is_shown_letter_for_letter(capfd: pytest.CaptureFixture[str]) -> None:
+    with Output(as_json=False) as output:
+        output.say("emulator:phone: [bold]warm[/bold]")
+        output.result({}, "done")
+    assert capfd.readouterr() == ("done\n", "emulator:phone: [bold]warm[/bold]\n")
