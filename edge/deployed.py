@@ -57,6 +57,9 @@ class DeployedModel:
         session.patience = self.patience
         self._sequence = 0
         self._over = False
+        # Worked out once: one image at a time is asked some thousand times a second.
+        self._shape = manifest.image.shape
+        self._most = images_in_frame(self._shape, policy.width(len(manifest.class_names)))
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="edgecat-send")
         self._hello = self._greet()
 
@@ -68,7 +71,7 @@ class DeployedModel:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width, channels of the images it takes."""
-        return self.manifest.image.shape
+        return self._shape
 
     @property
     def identity(self) -> str:
@@ -95,7 +98,7 @@ class DeployedModel:
             raise self._is_over()
         self._session.patience = self.patience
         checked = self._checked(images)
-        size = min(FRAME_IMAGES, images_in_frame(self.image_shape, self.policy.width(self.classes)))
+        size = min(FRAME_IMAGES, self._most)
         parts = [checked[k : k + size] for k in range(0, len(checked), size)]
         first = self._sequence
         self._sequence = (first + len(parts)) % (1 << 32)
@@ -130,10 +133,10 @@ class DeployedModel:
         self.close()
 
     def _checked(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if images_in_frame(self.image_shape, self.policy.width(self.classes)) < 1:
-            raise DataError(f"an image {self.image_shape} or its answer does not fit a frame of {MAX_PAYLOAD} bytes")
-        if images.dtype != np.uint8 or images.shape[1:] != self.image_shape or not len(images):
-            expected = ", ".join(map(str, self.image_shape))
+        if self._most < 1:
+            raise DataError(f"an image {self._shape} or its answer does not fit a frame of {MAX_PAYLOAD} bytes")
+        if images.dtype != np.uint8 or images.shape[1:] != self._shape or not len(images):
+            expected = ", ".join(map(str, self._shape))
             raise DataError(
                 f"images {images.dtype} {images.shape} where uint8 (N, {expected}) are meant",
                 hint="float images must be scaled to 0…255 and converted; NaN has no pixel value",

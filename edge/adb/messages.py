@@ -12,7 +12,6 @@ the embedded device's side.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from adb_shell import constants
@@ -57,8 +56,7 @@ class Header(NamedTuple):
     checksum: int
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """One adb message. In OKAY, WRTE and CLSE `arg0` is the sender's stream id and `arg1` the receiver's."""
 
     command: int

@@ -63,7 +63,8 @@ class MuxStream:
             rest = rest[len(part) :]
 
     def _take_credit(self, size: int) -> None:
-        self._await(lambda: self._credit > 0 or self.ended, None)
+        if self._credit <= 0:
+            self._await(lambda: self._credit > 0 or self.ended, None)
         with self._changed:
             if self.ended:
                 raise self._failure or DeviceError(f"{self._mux.link.peer} ended the stream {self.service!r}")
@@ -106,8 +107,9 @@ class MuxStream:
             with self._changed:
                 self._changed.wait_for(done, seconds)
 
-        if not done() and not self._mux.pump.read_here(done):
-            self._mux.pump.wait_elsewhere(sleep)
+        if done() or self._mux.pump.read_here(done):
+            return True
+        self._mux.pump.wait_elsewhere(sleep)
         return done()
 
     def _taken(self, size: int) -> bytes | None:

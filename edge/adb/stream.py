@@ -95,6 +95,9 @@ class ExactReader:
 
     def up_to(self, size: int) -> bytes:
         """`size` bytes; fewer only where the source ends."""
+        if len(self._rest) >= size:
+            piece, self._rest = self._rest[:size], self._rest[size:]
+            return bytes(piece)
         pieces: list[memoryview] = []
         missing = size
         while missing:

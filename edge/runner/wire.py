@@ -14,8 +14,8 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from foundation.errors import ProtocolError
 
@@ -50,8 +50,7 @@ class Fault(IntEnum):
     INFERENCE_FAILED = 6
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One frame. An answer carries the sequence number of its query."""
 
     kind: Kind
