@@ -18,8 +18,10 @@ from foundation.errors import DeviceError
 
 LEND_SECONDS = 0.02
 SPIN_SECONDS = 0.001
-# While others read, the reader thread looks again this often; also the delay with which it notices a death then.
+# While others read, the reader thread looks again this often: the delay with which it notices a death then, and, where
+# a thread waits that does not read itself, that thread's delay once the others have stopped.
 _STEP_BACK_SECONDS = 0.05
+_STEP_BACK_WAITED_FOR_SECONDS = 0.001
 
 
 class Pump:
@@ -59,7 +61,7 @@ class Pump:
         while not self._ended:
             if seen != self._lent:
                 seen = self._lent
-                self._resume.wait(_STEP_BACK_SECONDS)
+                self._resume.wait(_STEP_BACK_WAITED_FOR_SECONDS if self._waiting else _STEP_BACK_SECONDS)
                 self._resume.clear()
                 continue
             if transport.pollable:
@@ -84,8 +86,6 @@ class Pump:
             self._read_until(done)
         finally:
             self._reading.release()
-            if self._waiting:
-                self._resume.set()
         return done()
 
     def wait_elsewhere(self, waiting: Callable[[], None]) -> None:

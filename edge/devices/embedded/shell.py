@@ -23,7 +23,7 @@ from foundation.errors import DeviceError
 
 _POLL_MS = 250
 _F_SETPIPE_SZ = 1031
-_STDIN_PIECE = 1 << 16
+_STDIN_PIECE = 1 << 18
 # An interactive shell wants its terminal to be its controlling one; only the child itself can see to that.
 _ON_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
@@ -184,15 +184,14 @@ class _Feeder:
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
-        try:
-            while rest and self._open and not self._stream.ended:
-                if self._writable.poll(_POLL_MS):
-                    rest = rest[os.write(self._ends.stdin, rest) :]
-        except BlockingIOError:
-            self._write(bytes(rest))
-        except OSError:
-            # The command reads no more; what the host still sends is taken and dropped, as on a phone.
-            self._close()
+        while rest and self._open and not self._stream.ended:
+            try:
+                rest = rest[os.write(self._ends.stdin, rest) :]
+            except BlockingIOError:
+                self._writable.poll(_POLL_MS)
+            except OSError:
+                # The command reads no more; what the host still sends is taken and dropped, as on a phone.
+                self._close()
 
     def _close(self) -> None:
         if not self._open:
