@@ -20,9 +20,9 @@ from edge.runner.messages import (
     parse_error,
     parse_hello,
     parse_measurement,
-    query_payload,
+    query_pieces,
 )
-from edge.runner.wire import MAX_PAYLOAD, Fault, Frame, Kind, encode, read_frame
+from edge.runner.wire import MAX_PAYLOAD, Fault, Frame, Kind, encode, encode_prefix, read_frame
 from foundation.answers import AnswerPolicy, Answers, concatenate
 from foundation.errors import ArtifactError, DataError, DeviceError, EdgecatError, ProtocolError
 from foundation.manifest import Manifest
@@ -145,7 +145,7 @@ class DeployedModel:
 
     def _ask(self, part: NDArray[np.uint8], sequence: int) -> Answers:
         """One frame: sent by this thread, since the runner reads it whole before it answers."""
-        self._send(Frame(Kind.QUERY, sequence, query_payload(part)))
+        self._send_query(part, sequence)
         return self._answer(part, sequence)
 
     def _ask_many(self, parts: list[NDArray[np.uint8]], first: int) -> Answers:
@@ -172,7 +172,7 @@ class DeployedModel:
     def _send_all(self, parts: list[NDArray[np.uint8]], first: int, window: threading.Semaphore) -> None:
         for number, part in enumerate(parts):
             window.acquire()
-            self._send(Frame(Kind.QUERY, (first + number) % (1 << 32), query_payload(part)))
+            self._send_query(part, (first + number) % (1 << 32))
 
     def _answers(self, parts: list[NDArray[np.uint8]], first: int, window: threading.Semaphore) -> Iterator[Answers]:
         for number, part in enumerate(parts):
@@ -193,6 +193,11 @@ class DeployedModel:
         if not sending.done():
             window.release(1 << 16)
         sending.exception()
+
+    def _send_query(self, part: NDArray[np.uint8], sequence: int) -> None:
+        # In pieces: a megabyte is copied, and its memory fetched from the system, four times less.
+        pieces = query_pieces(part)
+        self._session.write(encode_prefix(Kind.QUERY, sequence, *pieces), *pieces)
 
     def _send(self, frame: Frame) -> None:
         self._session.write(encode(frame))

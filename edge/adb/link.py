@@ -57,17 +57,17 @@ class MessageLink:
         """How long `receive` may wait before it raises TimeoutError; None for ever."""
         self.transport.set_timeout(seconds)
 
-    def send(self, command: int, arg0: int, arg1: int, data: Buffer = b"") -> None:
-        """Send one message whole. `data` must not be longer than `max_payload`.
+    def send(self, command: int, arg0: int, arg1: int, *payload: Buffer) -> None:
+        """Send one message whole. Its payload, in pieces, must not be longer than `max_payload`.
 
         Raises:
             DeviceError: the connection broke.
         """
-        checksum = payload_checksum(data) if self.version < VERSION else 0
-        header = pack_header(command, arg0, arg1, len(data), checksum)
+        checksum = sum(map(payload_checksum, payload)) & 0xFFFFFFFF if self.version < VERSION else 0
+        header = pack_header(command, arg0, arg1, sum(map(len, payload)), checksum)
         try:
             with self._sending:
-                self.transport.send(header, data)
+                self.transport.send(header, *payload)
         except BaseException:
             # Half a message may be out: nothing sensible can follow it.
             self.close()

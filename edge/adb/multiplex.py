@@ -16,7 +16,7 @@ from collections.abc import Callable
 from edge.adb.link import MessageLink
 from edge.adb.messages import CLSE, MAX_PAYLOAD, OKAY, WRTE, Buffer, Message
 from edge.adb.pump import Pump
-from edge.adb.stream import ExactReader
+from edge.adb.stream import ExactReader, cut
 from foundation.errors import DeviceError, ProtocolError
 
 WINDOW = 8 * MAX_PAYLOAD
@@ -52,15 +52,11 @@ class MuxStream:
         """Whether the other side ended the stream without ever opening it."""
         return self._ended and not self.remote_id
 
-    def send(self, data: Buffer) -> None:
+    def send(self, *pieces: Buffer) -> None:
         """See `Stream.send`."""
-        rest = memoryview(data)
-        largest = self._mux.link.max_payload
-        while rest:
-            part = rest[:largest]
-            self._take_credit(len(part))
-            self._mux.link.send(WRTE, self.local_id, self.remote_id, part)
-            rest = rest[len(part) :]
+        for size, part in cut(pieces, self._mux.link.max_payload):
+            self._take_credit(size)
+            self._mux.link.send(WRTE, self.local_id, self.remote_id, *part)
 
     def _take_credit(self, size: int) -> None:
         if self._credit <= 0:

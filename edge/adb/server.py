@@ -96,10 +96,10 @@ class ServerStream:
         connected.settimeout(None)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def send(self, data: Buffer) -> None:
+    def send(self, *pieces: Buffer) -> None:
         """See `Stream.send`."""
         try:
-            self._socket.sendall(data)
+            self._socket.sendall(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         except OSError as error:
             raise DeviceError(f"the stream {self._service!r} broke: {error}", device=self._serial) from error
 

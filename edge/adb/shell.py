@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from edge.adb.messages import MAX_PAYLOAD, Buffer
-from edge.adb.stream import Connection, ExactReader, Stream
+from edge.adb.stream import Connection, ExactReader, Stream, cut
 from foundation.errors import DeviceError, ProtocolError
 
 HEADER = struct.Struct("<BI")
@@ -105,8 +105,8 @@ class ShellSession:
         """Standard error as far as it was read on the way to standard output; the last 64 KiB of it."""
         return bytes(self._stderr)
 
-    def write(self, data: Buffer) -> None:
-        """Send all of `data` to the command's standard input.
+    def write(self, *pieces: Buffer) -> None:
+        """Send all the pieces, one after another, to the command's standard input.
 
         An adb server swallows what is sent to a command that has ended; whoever reads sees the end on every road.
 
@@ -114,14 +114,11 @@ class ShellSession:
             DeviceError: the command has ended, or the connection broke.
         """
         if not self._packets:
-            self._stream.send(data)
+            self._stream.send(*pieces)
             return
-        rest = memoryview(data)
         with self._writing:
-            while rest:
-                part = rest[:LARGEST_PACKET]
-                self._stream.send(b"".join((HEADER.pack(Packet.STDIN, len(part)), part)))
-                rest = rest[len(part) :]
+            for size, part in cut(pieces, LARGEST_PACKET):
+                self._stream.send(HEADER.pack(Packet.STDIN, size), *part)
 
     def close_stdin(self) -> None:
         """Tell the command that no more input follows. Without the shell protocol there is no way to say so."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from edge.adb.messages import Buffer
@@ -20,8 +20,8 @@ class Stream(Protocol):
 
     patience: float | None
 
-    def send(self, data: Buffer) -> None:
-        """Send all of `data`; waits where the device does not take it yet.
+    def send(self, *pieces: Buffer) -> None:
+        """Send all the pieces, one after another; waits where the device does not take them yet.
 
         Raises:
             DeviceError: the stream or the connection has ended.
@@ -69,6 +69,28 @@ class Connection(Protocol):
 
     def close(self) -> None:
         """End every stream and the connection."""
+
+
+def cut(pieces: Iterable[Buffer], largest: int) -> Iterator[tuple[int, list[memoryview]]]:
+    """The same bytes in groups of at most `largest`, each with its size; nothing is copied.
+
+    Args:
+        pieces: of bytes (format "B").
+        largest: at least 1.
+    """
+    group: list[memoryview] = []
+    room = largest
+    for piece in pieces:
+        rest = memoryview(piece)
+        while len(rest) > room:
+            group.append(rest[:room])
+            yield largest, group
+            rest, group, room = rest[room:], [], largest
+        if rest:
+            group.append(rest)
+            room -= len(rest)
+    if group:
+        yield largest - room, group
 
 
 class ExactReader:

@@ -33,8 +33,8 @@ class Transport(Protocol):
     def ahead(self) -> bool:
         """Whether bytes were taken from the system that `receive` has not given yet; no `wait` wakes for them."""
 
-    def send(self, header: bytes, data: Buffer) -> None:
-        """Send header and payload whole; waits where the other side does not take them yet.
+    def send(self, header: bytes, *payload: Buffer) -> None:
+        """Send header and payload (in pieces) whole; waits where the other side does not take them yet.
 
         Raises:
             DeviceError: the road broke.
@@ -90,15 +90,13 @@ class SocketTransport:
         """See `Transport.ahead`."""
         return self._at < len(self._ahead)
 
-    def send(self, header: bytes, data: Buffer) -> None:
+    def send(self, header: bytes, *payload: Buffer) -> None:
         """See `Transport.send`."""
         try:
-            sent = self._socket.sendmsg((header, data))
-            if sent < len(header):
-                self._socket.sendall(header[sent:])
-                sent = len(header)
-            if sent < len(header) + len(data):
-                self._socket.sendall(memoryview(data)[sent - len(header) :])
+            sent = self._socket.sendmsg((header, *payload))
+            if sent < len(header) + sum(map(len, payload)):
+                # Rare: a blocking socket takes everything at once, unless a signal comes.
+                self._socket.sendall(memoryview(b"".join((header, *payload)))[sent:])
         except BlockingIOError as error:
             raise DeviceError(f"{self.peer} took nothing for {_SEND_SECONDS} s") from error
         except OSError as error:

@@ -64,10 +64,11 @@ class UsbTransport:
         """See `Transport.ahead`."""
         return bool(self._ahead)
 
-    def send(self, header: bytes, data: Buffer) -> None:
+    def send(self, header: bytes, *payload: Buffer) -> None:
         """See `Transport.send`."""
         self._transfer(memoryview(header))
-        if len(data):
+        data = b"".join(payload)
+        if data:
             self._transfer(memoryview(data))
 
     def receive(self, size: int) -> bytes:

@@ -64,10 +64,23 @@ def encode(frame: Frame) -> bytes:
     Raises:
         ProtocolError: the payload is larger than `MAX_PAYLOAD`.
     """
-    if len(frame.payload) > MAX_PAYLOAD:
-        raise ProtocolError(f"a frame of {len(frame.payload)} bytes is over the limit of {MAX_PAYLOAD}")
-    head = HEADER.pack(MAGIC, VERSION, frame.kind, 0, frame.sequence, len(frame.payload))
-    return b"".join((head, CRC.pack(zlib.crc32(frame.payload, zlib.crc32(head))), frame.payload))
+    return b"".join((encode_prefix(frame.kind, frame.sequence, frame.payload), frame.payload))
+
+
+def encode_prefix(kind: Kind, sequence: int, *payload: bytes | memoryview) -> bytes:
+    """What stands before a frame's payload, which may be in pieces: header and CRC-32.
+
+    Raises:
+        ProtocolError: the payload is larger than `MAX_PAYLOAD`.
+    """
+    size = sum(map(len, payload))
+    if size > MAX_PAYLOAD:
+        raise ProtocolError(f"a frame of {size} bytes is over the limit of {MAX_PAYLOAD}")
+    head = HEADER.pack(MAGIC, VERSION, kind, 0, sequence, size)
+    checksum = zlib.crc32(head)
+    for piece in payload:
+        checksum = zlib.crc32(piece, checksum)
+    return head + CRC.pack(checksum)
 
 
 def read_frame(read: Callable[[int], bytes]) -> Frame:

@@ -50,10 +50,10 @@ class ScriptedSession:
         self.queries: list[int] = []
         self._put([hello])
 
-    def write(self, data: bytes) -> None:
+    def write(self, *pieces: bytes | memoryview) -> None:
         if self.closed.is_set() or (self._stalls and self.closed.wait()):
             raise DeviceError("the session is closed")
-        rest = memoryview(data)
+        rest = memoryview(b"".join(pieces))
 
         def read(size: int) -> bytes:
             nonlocal rest
@@ -300,8 +300,9 @@ class LongQuery:
 
 
 def runner_pids(device: OpenDevice) -> list[int]:
-    """Of the runners on this device, by the model that they hold. The brackets keep the shell that looks for them from finding itself."""
-    return [int(word) for word in device.adb.shell(f"pgrep -f -- '--mode[l]={device.info.workdir}/'").stdout.split()]
+    """Of the runners here, by the model that they hold. The brackets keep the shell that looks from finding itself."""
+    said = device.adb.shell(f"pgrep -f -- '--mode[l]={device.info.workdir}/'").stdout
+    return [int(word) for word in said.split()]
 
 
 def kill_runner(device: OpenDevice) -> None:
