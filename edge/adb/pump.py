@@ -21,7 +21,7 @@ SPIN_SECONDS = 0.001
 # While others read, the reader thread looks again this often: the delay with which it notices a death then, and, where
 # a thread waits that does not read itself, that thread's delay once the others have stopped.
 _STEP_BACK_SECONDS = 0.05
-_STEP_BACK_WAITED_FOR_SECONDS = 0.001
+_STEP_BACK_WAITED_FOR_SECONDS = 0.002
 
 
 class Pump:
