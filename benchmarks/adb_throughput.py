@@ -4,8 +4,8 @@
 
 Everything is measured in this run, on the devices that it starts: sandbox:x86_64 (AOSP's adbd) and the embedded device.
 The three clients take turns over the same loopback relay; the query rates go the way `--device` does, without it. The
-model is the small CNN `plain` with random weights (the rate does not depend on them), int8, 64 x 64 x 1; two sessions at
-once are also measured with `residual`, the default victim, which computes twice as long.
+model is the small CNN `plain` with random weights (the rate does not depend on them), int8, 64 x 64 x 1; two sessions
+at once are also measured with `residual`, the default victim, which computes twice as long.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -93,13 +94,28 @@ def main(name: str, measure: Callable[[bool], tuple[dict[str, JsonValue], list[C
     parser.add_argument("--record", type=Path, help="also append the document to this JSON Lines file")
     chosen = parser.parse_args()
     before = context()
-    raw, checks = measure(chosen.quick)
+    with _stdout_kept():
+        raw, checks = measure(chosen.quick)
     document = Document(benchmark=name, quick=chosen.quick, context=before, raw=raw, checks=checks)
     if chosen.record is not None:
         with chosen.record.open("a") as stream:
             stream.write(document.model_dump_json() + "\n")
     print(json.dumps(document.model_dump(mode="json"), indent=2) if chosen.json else _table(document))
     return int(ExitCode.CHECK_FAILED if any(check.ok is False for check in checks) else ExitCode.DONE)
+
+
+@contextmanager
+def _stdout_kept() -> Iterator[None]:
+    """Lead what libraries print from C++ to standard error: standard output is for the document."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _table(document: Document) -> str:
