@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 _PIECE = 1 << 16
@@ -25,13 +26,13 @@ class BadCable:
         self._device = device_end
         self.pause = 0.0
         self.piece = _PIECE
-        self._harm: dict[str, Callable[[bytes], bytes] | None] = {"up": None, "down": None}
+        self._harm: dict[str, deque[Callable[[bytes], bytes]]] = {"up": deque(), "down": deque()}
         for source, target, way in ((self._ours, self._device, "up"), (self._device, self._ours, "down")):
             threading.Thread(target=self._carry, args=(source, target, way), daemon=True).start()
 
     def harm_next(self, way: str, harm: Callable[[bytes], bytes]) -> None:
         """Let `harm` change the next piece on its way `up` to the device or `down` from it; b"" cuts the cable."""
-        self._harm[way] = harm
+        self._harm[way].append(harm)
 
     def close(self) -> None:
         """Cut it."""
@@ -42,9 +43,8 @@ class BadCable:
     def _carry(self, source: socket.socket, target: socket.socket, way: str) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(self.piece):
-                harm, self._harm[way] = self._harm[way], None
-                if harm is not None:
-                    data = harm(data)
+                if self._harm[way]:
+                    data = self._harm[way].popleft()(data)
                     if not data:
                         break
                 target.sendall(data)

@@ -104,7 +104,7 @@ def test_a_manifest_that_promises_another_shape_is_refused(edgecat: CommandLine,
     lying = copied(model, tmp_path / "lying.tflite")
     image = json.loads(manifest_path(lying.path).read_text())["image"]
     lying.describe(image=image | {"height": 64})
-    assert "its manifest says" in edgecat("bench", lying.path).refusal(4)
+    assert "refuses the model" in edgecat("bench", lying.path).refusal(4)
 
 
 @pytest.mark.parametrize("kept", [0, 100, -100])
