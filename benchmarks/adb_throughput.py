@@ -29,9 +29,9 @@ from edge.adb.client import Adb
 from edge.adb.connection import DirectConnection
 from edge.adb.keys import HostKey
 from edge.devices.embedded.launch import EmbeddedDevice
-from edge.devices.information import inspect
 from edge.devices.opening import OpenDevice
 from edge.devices.sandbox.launch import start as start_sandbox
+from edge.devices.system.launch import IsolatedDevice
 from foundation.manifest import Artifact
 
 _ABI = "x86_64"
@@ -67,18 +67,21 @@ def measure(quick: bool) -> tuple[Raw, list[Check]]:
 
 @contextmanager
 def _sandbox() -> Iterator[tuple[cable.Killable, OpenDevice]]:
-    with start_sandbox(_ABI) as device, Adb(DirectConnection.over(device.connect(), _SPEC)) as adb, ExitStack() as held:
-        yield device, OpenDevice(adb, inspect(adb, _SPEC), held)
+    with start_sandbox(_ABI) as device, _open(device) as opened:
+        yield device, opened
+
+
+def _open(device: IsolatedDevice) -> OpenDevice:
+    return OpenDevice.over(Adb(DirectConnection.over(device.connect(), _SPEC)), _SPEC)
 
 
 @contextmanager
 def _embedded() -> Iterator[tuple[cable.Killable, OpenDevice]]:
     with (
         EmbeddedDevice.start() as device,
-        Adb(DirectConnection.tcp(*device.address, HostKey(device.key_path))) as adb,
-        ExitStack() as held,
+        OpenDevice.over(Adb(DirectConnection.tcp(*device.address, HostKey(device.key_path))), "embedded") as opened,
     ):
-        yield _Embedded(device), OpenDevice(adb, inspect(adb, "embedded"), held)
+        yield _Embedded(device), opened
 
 
 class _Embedded:
@@ -113,8 +116,7 @@ def _clients(folder: Path, artifact: Artifact, images: NDArray[np.uint8], quick:
         for task in clients.tasks(file, rounds):
             found[task.name] = cast(JsonValue, clients.time_side_by_side(several, task, rounds))
         found["at_once"] = {name: clients.shells_at_once(client) for name, client in several.items() if name != "adb"}
-        adb = held.enter_context(Adb(DirectConnection.over(device.connect(), _SPEC)))
-        opened = OpenDevice(adb, inspect(adb, _SPEC), held.enter_context(ExitStack()))
+        opened = held.enter_context(_open(device))
         command = today.program(opened, artifact)
         known = queries.labels(opened, artifact, images[:60])
         found["today"] = {

@@ -45,7 +45,6 @@ class DeployedModel:
         policy: what answers carry.
         spec: the device.
         runtime: what answers: the manifest's runtime, or another that takes such files.
-        patience: seconds without a word after which the device counts as frozen.
     """
 
     def __init__(
@@ -54,7 +53,6 @@ class DeployedModel:
         self.manifest, self.policy, self.spec, self.runtime = manifest, policy, spec, runtime or manifest.runtime
         self._session = session
         self.patience = PATIENCE_SECONDS
-        session.patience = self.patience
         self._sequence = 0
         self._over = False
         # Worked out once: one image at a time is asked some thousand times a second.
@@ -62,6 +60,15 @@ class DeployedModel:
         self._most = images_in_frame(self._shape, policy.width(len(manifest.class_names)))
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="edgecat-send")
         self._hello = self._greet()
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds without a word after which the device counts as frozen; None: never."""
+        return self._session.patience
+
+    @patience.setter
+    def patience(self, seconds: float | None) -> None:
+        self._session.patience = seconds
 
     @property
     def classes(self) -> int:
@@ -96,7 +103,6 @@ class DeployedModel:
         """
         if self._over:
             raise self._is_over()
-        self._session.patience = self.patience
         checked = self._checked(images)
         size = min(FRAME_IMAGES, self._most)
         parts = [checked[k : k + size] for k in range(0, len(checked), size)]
@@ -112,13 +118,15 @@ class DeployedModel:
     def benchmark(self, request: BenchmarkRequest) -> Measurement:
         """Measure single inferences inside the runner's process; see `BenchmarkRequest`."""
         self._sequence = (self._sequence + 1) % (1 << 32)
-        # Warm-up and measurement, each up to its maximum, pass in silence.
-        self._session.patience = self.patience + 2 * request.max_seconds
+        patience = self.patience
+        if patience is not None:
+            # Warm-up and measurement, each up to its maximum, pass in silence.
+            self.patience = patience + 2 * request.max_seconds
         try:
             self._send(Frame(Kind.BENCHMARK, self._sequence, benchmark_payload(request)))
             return parse_measurement(self._expect(Kind.MEASUREMENT, self._sequence).payload)
         finally:
-            self._session.patience = self.patience
+            self.patience = patience
 
     def close(self) -> None:
         """End the runner; closing twice does no harm."""

@@ -13,7 +13,6 @@ from edge.runner import legacy
 from edge.runner.packages import RunnerPackage, choose_runner, python_package
 from foundation.answers import AnswerPolicy
 from foundation.errors import DeviceError, UsageError
-from foundation.files import sha256_bytes, sha256_file
 from foundation.manifest import Artifact, Manifest
 from foundation.progress import SILENT, Progress
 
@@ -76,11 +75,8 @@ def push_runner(device: OpenDevice, package: RunnerPackage, progress: Progress =
 
 def _is_whole(device: OpenDevice, package: RunnerPackage, folder: str) -> bool:
     """Whether the device has every file of it, by one question."""
-    lines = []
-    for name, content in package.files.items():
-        digest = sha256_bytes(content) if isinstance(content, bytes) else sha256_file(content)
-        lines.append(f"{digest}  {name}\n")
-    checked = device.adb.shell(f"cd {shlex.quote(folder)} && sha256sum -c -", stdin="".join(lines).encode())
+    lines = "".join(f"{digest}  {name}\n" for name, digest in package.digests.items())
+    checked = device.adb.shell(f"cd {shlex.quote(folder)} && sha256sum -c -", stdin=lines.encode())
     return checked.exit_code == 0
 
 
@@ -108,7 +104,7 @@ def start(
         UsageError: the runtime does not run such files, or not on this device, or is not set up.
     """
     policy.width(len(manifest.class_names))
-    words = runner_words(manifest, policy, remote, options) | _runtime(device, manifest, options)
+    words = runner_words(manifest, policy, remote, options) | _other_runtime(device, manifest, options)
     package = _choose(device, manifest, options, progress)
     session = device.adb.start(shell_command(push_runner(device, package, progress), package, words))
     try:
@@ -133,7 +129,7 @@ def deploy(
     progress: Progress = SILENT,
 ) -> DeployedModel:
     """Push a model and start it; see `push_artifact` and `start`."""
-    _runtime(device, artifact.manifest, options)
+    _other_runtime(device, artifact.manifest, options)
     remote = push_artifact(device, artifact, progress)
     return start(device, remote, artifact.manifest, policy or AnswerPolicy("label"), options, progress)
 
@@ -141,9 +137,10 @@ def deploy(
 def runner_words(
     manifest: Manifest, policy: AnswerPolicy, remote: str, options: RunnerOptions = DEFAULT
 ) -> dict[str, str]:
-    """The options of a runner for the model at `remote`, all but the runtime; see docs/protocol.md."""
+    """The options of a runner that answers for the model at `remote` in its own runtime; see docs/protocol.md."""
     image = manifest.image
     words = {
+        "runtime": manifest.runtime,
         "model": remote,
         "sha256": manifest.sha256,
         "policy": str(policy),
@@ -156,11 +153,11 @@ def runner_words(
     return words if options.cpus is None else words | {"cpus": options.cpus}
 
 
-def _runtime(device: OpenDevice, manifest: Manifest, options: RunnerOptions) -> dict[str, str]:
-    """The runner's options that say what answers."""
+def _other_runtime(device: OpenDevice, manifest: Manifest, options: RunnerOptions) -> dict[str, str]:
+    """The runner's options that say what answers, where that is not the model's own runtime."""
     runtime = options.runtime
     if runtime in (None, manifest.runtime):
-        return {"runtime": manifest.runtime}
+        return {}
     if runtime != legacy.RUNTIME or manifest.runtime != "tflite":
         raise UsageError(f"{runtime} does not run {manifest.name}", hint=f"its runtime is {manifest.runtime}")
     if options.runner not in ("auto", "python"):

@@ -28,7 +28,7 @@ def program(device: OpenDevice, artifact: Artifact) -> str:
     manifest = artifact.manifest
     remote = push_artifact(device, artifact)
     package = choose_runner(manifest.runtime, device.info.abi, device.info.bionic, preferred="native")
-    words = runner_words(manifest, _LABEL, remote) | {"runtime": manifest.runtime}
+    words = runner_words(manifest, _LABEL, remote)
     return f"({shell_command(push_runner(device, package), package, words)}) < {_QUESTION} > {_ANSWER}"
 
 

@@ -47,14 +47,11 @@ def missing(spec: str) -> list[str]:
     Raises:
         UsageError: none of `SPECS`.
     """
-    kind, abi = split(spec)
-    if kind == "sandbox":
-        from edge.devices.sandbox import launch as sandbox
-
-        return sandbox.missing(abi)
+    from edge.devices.sandbox import launch as sandbox
     from edge.devices.vm import launch as vm
 
-    return vm.missing(abi)
+    kind, abi = split(spec)
+    return sandbox.missing(abi) if kind == "sandbox" else vm.missing(abi)
 
 
 def built(spec: str) -> bool:
@@ -63,14 +60,11 @@ def built(spec: str) -> bool:
     Raises:
         UsageError: none of `SPECS`.
     """
-    kind, abi = split(spec)
-    if kind == "sandbox":
-        from edge.devices.sandbox import launch as sandbox
-
-        return sandbox.built(abi)
+    from edge.devices.sandbox import launch as sandbox
     from edge.devices.vm import launch as vm
 
-    return vm.built(abi)
+    kind, abi = split(spec)
+    return sandbox.built(abi) if kind == "sandbox" else vm.built(abi)
 
 
 def build(spec: str, options: StartOptions, progress: Progress = SILENT) -> None:

@@ -35,6 +35,17 @@ class OpenDevice:
     _held: contextlib.ExitStack
     _claimed: bool = False
 
+    @classmethod
+    def over(cls, adb: Adb, spec: str) -> OpenDevice:
+        """A device over a connection that stands already, and is closed with it.
+
+        Raises:
+            DeviceError: it does not answer.
+        """
+        with contextlib.ExitStack() as held:
+            held.enter_context(adb)
+            return cls(adb, inspect(adb, spec), held.pop_all())
+
     def claim(self) -> None:
         """Take the device for this process, until it is closed: what others do there would disturb what is measured.
 

@@ -38,12 +38,18 @@ class RunnerPackage:
     page_bytes: int | None = None
 
     @cached_property
+    def digests(self) -> Mapping[str, str]:
+        """SHA-256 of each file, as 64 hexadecimal digits."""
+        return {
+            name: sha256_bytes(content) if isinstance(content, bytes) else sha256_file(content)
+            for name, content in self.files.items()
+        }
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over names, modes and contents, as 64 hexadecimal digits."""
         digest = hashlib.sha256()
-        for name in sorted(self.files):
-            content = self.files[name]
-            own = sha256_bytes(content) if isinstance(content, bytes) else sha256_file(content)
+        for name, own in sorted(self.digests.items()):
             digest.update(f"{own} {'x' if name in self.executable else '-'} {name}\n".encode())
         return digest.hexdigest()
 

@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +33,6 @@ from edge.deployed import DeployedModel
 from edge.deployment import RunnerOptions, deploy, push_artifact, push_runner, runner_words, shell_command, start
 from edge.devices import emulators, isolated
 from edge.devices.embedded.launch import EmbeddedDevice
-from edge.devices.information import inspect
 from edge.devices.opening import OpenDevice
 from edge.devices.system.launch import IsolatedDevice
 from edge.runner.packages import RunnerPackage, choose_runner
@@ -66,8 +64,8 @@ class Board:
     @contextlib.contextmanager
     def open(self, connected: socket.socket | None = None) -> Iterator[OpenDevice]:
         connection = DirectConnection.over(connected or self.dial(), self.spec, self.key)
-        with Adb(connection) as adb, ExitStack() as held:
-            yield OpenDevice(adb, inspect(adb, self.spec), held)
+        with OpenDevice.over(Adb(connection), self.spec) as opened:
+            yield opened
 
     def kill(self) -> None:
         if self.isolated is not None:
@@ -174,7 +172,7 @@ def test_a_runner_without_memory_for_a_query(board: Board, artifact: Artifact) -
     with board.open() as device:
         remote = push_artifact(device, artifact)
         package = choose_runner("tflite", device.info.abi, device.info.bionic, preferred="native")
-        words = runner_words(artifact.manifest, LABEL, remote) | {"runtime": "tflite"}
+        words = runner_words(artifact.manifest, LABEL, remote)
         command = shell_command(push_runner(device, package), package, words)
         with device.adb.start(f"ulimit -v 60000; {command}") as session:
             model = DeployedModel(session, artifact.manifest, LABEL, board.spec)
