@@ -7,19 +7,16 @@ process takes that directory before its own packages.
 
 from __future__ import annotations
 
-import fcntl
 import platform
-import secrets
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 from foundation.cache import cache_directory
 from foundation.errors import ArtifactError, UsageError
+from foundation.folders import make_once
 from foundation.progress import SILENT, Progress
 
 # What `--runtime` calls it; a manifest calls the files that it runs `tflite`, like all others.
@@ -77,14 +74,15 @@ def set_up(progress: Progress = SILENT) -> Path:
         UsageError: this Python or system has no such package, or the cache cannot be written.
     """
     place = directory()
-    if not place.is_dir():
-        if obstacles := _obstacles():
-            raise UsageError(f"cannot set up {RUNTIME}: {obstacles[0]}")
-        with _making(place) as temporary, progress.task(f"setting up tflite-runtime {VERSION}") as advance:
-            if temporary is not None:
-                _install(temporary, lambda line: advance(0, line))
-                _probe(temporary)
-    return place
+    if not place.is_dir() and (obstacles := _obstacles()):
+        raise UsageError(f"cannot set up {RUNTIME}: {obstacles[0]}")
+
+    def make(folder: Path) -> None:
+        with progress.task(f"setting up tflite-runtime {VERSION}") as advance:
+            _install(folder, lambda line: advance(0, line))
+            _probe(folder)
+
+    return make_once(place, make, progress)
 
 
 def _obstacles() -> list[str]:
@@ -126,26 +124,3 @@ def _probe(target: Path) -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         raise ArtifactError(f"tflite-runtime {VERSION} does not work here: {(done.stderr.splitlines() or ['?'])[-1]}")
-
-
-@contextmanager
-def _making(place: Path) -> Iterator[Path | None]:
-    """Give a temporary directory that becomes `place` on success; None where another process made it meanwhile."""
-    temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}.partial")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        lock = place.with_name(f".{place.name}.lock").open("w")
-    except OSError as error:
-        raise UsageError(f"cannot write {place.parent}: {error.strerror}", hint="EDGECAT_CACHE_DIR moves it") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if place.is_dir():
-            yield None
-            return
-        for torn in place.parent.glob(f".{place.name}.*.partial"):
-            shutil.rmtree(torn, ignore_errors=True)
-        try:
-            yield temporary
-            temporary.rename(place)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)

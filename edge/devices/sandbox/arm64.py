@@ -8,9 +8,9 @@ import struct
 from pathlib import Path
 
 from edge.devices.system.packages import SUITE, Repository
-from edge.devices.system.rootfs import build_once
 from foundation.cache import cache_directory
 from foundation.errors import DeviceError
+from foundation.folders import make_once
 from foundation.progress import SILENT, Progress
 
 CPU = "cortex-a76"
@@ -69,7 +69,7 @@ def prepare_qemu(progress: Progress = SILENT) -> Path:
         (directory / "qemu-aarch64").write_bytes(program)
         (directory / "qemu-aarch64").chmod(0o755)
 
-    return build_once(cached_qemu().parent, build) / "qemu-aarch64"
+    return make_once(cached_qemu().parent, build, progress) / "qemu-aarch64"
 
 
 def registration(qemu: Path) -> str:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +11,7 @@ from edge.devices.system import layout, loader
 from edge.devices.system.packages import SUITE, Package, PackagedFile, Repository
 from foundation.cache import cache_directory
 from foundation.errors import DeviceError, UsageError
+from foundation.folders import make_once
 from foundation.progress import SILENT, Progress
 
 PACKAGES = ("adbd", "mksh", "toybox")
@@ -91,54 +88,11 @@ def prepare_rootfs(abi: str, progress: Progress = SILENT) -> Path:
         with Repository(chosen.debian).fetched(PACKAGES, progress=progress) as packages:
             _fill(directory, chosen, packages, progress)
 
-    return build_once(rootfs_directory(abi), build)
-
-
-def build_once(place: Path, build: Callable[[Path], None]) -> Path:
-    """Have a directory built, whole or not at all, by one process at a time.
-
-    Args:
-        place: the directory; where it exists, nothing is done.
-        build: fills the directory that it is given, which then becomes `place`.
-
-    Raises:
-        UsageError: the cache cannot be written.
-    """
-    if place.is_dir():
-        return place
-    with _locked(place):
-        if place.is_dir():
-            return place
-        # Of builders that were killed: nobody else can be building now.
-        for left in place.parent.glob(f".{place.name}-*"):
-            shutil.rmtree(left, ignore_errors=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
-        try:
-            build(temporary)
-            temporary.chmod(0o755)
-            temporary.rename(place)
-        except OSError as error:
-            raise UsageError(
-                f"cannot write {place}: {error.strerror}", hint="free some space, or set EDGECAT_CACHE_DIR"
-            ) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return place
-
-
-@contextlib.contextmanager
-def _locked(place: Path) -> Iterator[None]:
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        stream = place.with_name(f".{place.name}.lock").open("w")
-    except OSError as error:
-        raise UsageError(f"cannot write {place.parent}: {error.strerror}", hint="set EDGECAT_CACHE_DIR") from error
-    with stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+    return make_once(rootfs_directory(abi), build, progress)
 
 
 def _fill(root: Path, chosen: Architecture, packages: Sequence[Package], progress: Progress) -> None:
+    root.chmod(0o755)
     for name in layout.DIRECTORIES:
         (root / name).mkdir(parents=True, exist_ok=True)
     for path, (text, mode) in layout.text_files(chosen.abi).items():

@@ -13,9 +13,10 @@ from typing import BinaryIO
 
 from edge.devices.system.layout import KIND_PROPERTIES, device_properties, environment, property_lines
 from edge.devices.system.packages import SUITE, Package, Repository
-from edge.devices.system.rootfs import ADBD, build_once, prepare_rootfs, rootfs_directory
+from edge.devices.system.rootfs import ADBD, prepare_rootfs, rootfs_directory
 from foundation.cache import cache_directory
 from foundation.errors import DeviceError, UsageError
+from foundation.folders import make_once
 from foundation.progress import SILENT, Progress
 
 ABI = "arm64-v8a"
@@ -116,7 +117,7 @@ def prepare_image(page_bytes: int, progress: Progress = SILENT) -> Image:
         with (directory / "initrd.img").open("wb") as stream:
             _write_initrd(stream, rootfs, modules)
 
-    build_once(place, build)
+    make_once(place, build, progress)
     return Image(place / "vmlinuz", place / "initrd.img")
 
 

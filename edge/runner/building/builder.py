@@ -19,9 +19,10 @@ from edge.runner.building.record import (
     runners_folder,
     write_record,
 )
-from edge.runner.building.store import locked, replacing_folder
+from edge.runner.building.store import replacing_folder
 from edge.runner.building.targets import Target
 from foundation.errors import UsageError
+from foundation.folders import locked
 from foundation.progress import SILENT, Progress
 
 # Runners of one target that stay in the cache: of two versions of edgecat, say, or of two TFLite libraries.

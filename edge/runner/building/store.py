@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from foundation.errors import ArtifactError, UsageError
-from foundation.progress import SILENT, Progress
+from foundation.errors import ArtifactError
+from foundation.folders import unwritable
 
 _FETCH_SECONDS = 1800
 
@@ -28,7 +27,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        raise _unwritable(parent, error) from error
+        raise unwritable(parent, error) from error
     _clear_away(parent)
     try:
         yield folder
@@ -49,43 +48,6 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         content.replace(folder)
 
 
-def make_once(folder: Path, make: Callable[[Path], None], progress: Progress = SILENT) -> None:
-    """Make a folder unless it is there; of several processes one makes it, the others wait.
-
-    Args:
-        folder: where it shall stand.
-        make: fills an empty folder, which becomes `folder` if nothing was raised.
-        progress: shows that another process is waited for.
-    """
-    if folder.is_dir():
-        return
-    with locked(folder.with_name(f".{folder.name}.lock"), progress):
-        if not folder.is_dir():
-            with replacing_folder(folder) as temporary:
-                make(temporary)
-
-
-@contextmanager
-def locked(path: Path, progress: Progress = SILENT) -> Iterator[None]:
-    """Hold a lock among processes; waits for whoever has it. The system frees it when its holder dies.
-
-    Raises:
-        UsageError: the place cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("w")
-    except OSError as error:
-        raise _unwritable(path.parent, error) from error
-    with lock as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with progress.task("another edgecat builds this; waiting for it"):
-                fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
 def _clear_away(parent: Path) -> None:
     """Remove what processes left that were killed."""
     for path in parent.glob(".*.partial"):
@@ -96,12 +58,6 @@ def _clear_away(parent: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         except (OSError, ValueError):
             continue
-
-
-def _unwritable(folder: Path, error: OSError) -> UsageError:
-    return UsageError(
-        f"cannot write {folder}: {error.strerror}", hint="set EDGECAT_CACHE_DIR to a place that can be written"
-    )
 
 
 def fetch(command: Sequence[str], what: str, folder: Path | None = None) -> str:

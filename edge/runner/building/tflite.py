@@ -14,11 +14,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edge.runner.building.elf import Elf, read_elf
-from edge.runner.building.store import fetch, make_once, temporary_folder
+from edge.runner.building.store import fetch, temporary_folder
 from edge.runner.building.targets import ABIS, Abi
 from foundation.cache import cache_directory
 from foundation.errors import ArtifactError
 from foundation.files import sha256_file
+from foundation.folders import make_once
 from foundation.progress import SILENT, Progress
 
 NPM_PACKAGE = "react-native-fast-tflite"

@@ -16,11 +16,12 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.runner.building.store import fetch, make_once, temporary_folder
+from edge.runner.building.store import fetch, temporary_folder
 from edge.runner.building.targets import Abi
 from foundation.cache import cache_directory
 from foundation.errors import ArtifactError
 from foundation.files import sha256_bytes
+from foundation.folders import make_once
 from foundation.progress import SILENT, Progress
 
 # The tags under which projects publish aarch64 and x86_64 wheels; pip takes the newest that is there.

@@ -12,8 +12,9 @@ import pytest
 
 from edge.devices import isolated
 from edge.devices.system import loader
-from edge.devices.system.rootfs import ABIS, build_once, prepare_rootfs, rootfs_directory
+from edge.devices.system.rootfs import ABIS, prepare_rootfs, rootfs_directory
 from foundation.errors import DeviceError, UsageError
+from foundation.folders import make_once
 
 
 @pytest.fixture(params=ABIS)
@@ -30,7 +31,7 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
         raise DeviceError("no more packages")
 
     with pytest.raises(DeviceError):
-        build_once(tmp_path / "system", build)
+        make_once(tmp_path / "system", build)
     assert [path.name for path in tmp_path.iterdir()] == [".system.lock"]
 
 
@@ -40,14 +41,14 @@ def test_a_full_disk_says_so_and_leaves_nothing(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory / "other"))
 
     with pytest.raises(UsageError, match="No space left") as caught:
-        build_once(tmp_path / "system", build)
+        make_once(tmp_path / "system", build)
     assert "EDGECAT_CACHE_DIR" in (caught.value.hint or "")
     assert [path.name for path in tmp_path.iterdir()] == [".system.lock"]
 
 
 def test_what_a_killed_builder_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / ".system-killed").mkdir()
-    build_once(tmp_path / "system", lambda directory: (directory / "whole").touch())
+    (tmp_path / ".system.killed.partial").mkdir()
+    make_once(tmp_path / "system", lambda directory: (directory / "whole").touch())
     assert sorted(path.name for path in tmp_path.iterdir()) == [".system.lock", "system"]
 
 
@@ -59,7 +60,7 @@ def test_two_builders_build_once(tmp_path: Path) -> None:
         time.sleep(0.1)
         (directory / "whole").touch()
 
-    builders = [threading.Thread(target=build_once, args=(tmp_path / "system", build)) for _ in range(4)]
+    builders = [threading.Thread(target=make_once, args=(tmp_path / "system", build)) for _ in range(4)]
     for builder in builders:
         builder.start()
     for builder in builders:
@@ -71,7 +72,7 @@ def test_two_builders_build_once(tmp_path: Path) -> None:
 def test_a_cache_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot write"):
-        build_once(tmp_path / "file/system", lambda _: None)
+        make_once(tmp_path / "file/system", lambda _: None)
 
 
 def test_an_unknown_abi_is_refused() -> None:
