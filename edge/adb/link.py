@@ -92,5 +92,10 @@ class MessageLink:
         self.transport.close()
 
     def release(self) -> None:
-        """Give the socket back; only when no thread receives any more."""
-        self.transport.release()
+        """End the connection and give it back; only when no thread receives any more.
+
+        Waits for the thread that sends: libusb's handle must not be closed under a transfer.
+        """
+        self.transport.close()
+        with self._sending:
+            self.transport.release()

@@ -13,11 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from adb_shell.exceptions import UsbWriteFailedError
 
 from edge.adb import usb
 from edge.adb.client import Adb
 from edge.adb.connection import DirectConnection
 from edge.adb.keys import HostKey
+from edge.adb.link import MessageLink
+from edge.adb.messages import WRTE
 from edge.adb.usb import UsbDevice, UsbTransport, list_usb_devices, open_usb
 from edge.devices.embedded.launch import EmbeddedDevice
 from foundation.errors import DeviceError
@@ -107,6 +110,32 @@ def test_a_phone_unplugged_in_the_middle_of_a_push_ends_it_within_a_second(plug)
     with pytest.raises(DeviceError):
         adb.push(bytes(512 << 20), "data/local/tmp/unplugged")
     assert time.monotonic() - begun < 1.2
+
+
+def test_the_bus_is_not_given_back_under_a_transfer(device: EmbeddedDevice) -> None:
+    phone = UsbPhone(device.address, 512)
+    begun, go_on, closed_under_it = threading.Event(), threading.Event(), []
+
+    def write(*_: object) -> int:
+        begun.set()
+        go_on.wait(5)
+        closed_under_it.append(phone.closed)
+        raise UsbWriteFailedError("write", FakeUsbError(-4))
+
+    phone.bulk_write = write  # type: ignore[method-assign]
+    link = MessageLink(UsbTransport(phone, "usb:R58M", 512))
+    with ThreadPoolExecutor(2) as pool:
+        sending = pool.submit(link.send, WRTE, 1, 1, b"data")
+        begun.wait(5)
+        releasing = pool.submit(link.release)
+        with pytest.raises(TimeoutError):
+            releasing.result(0.2)
+        go_on.set()
+        releasing.result(5)
+        with pytest.raises(DeviceError):
+            sending.result(5)
+    assert closed_under_it == [False]
+    assert phone.closed
 
 
 def test_closing_ends_a_wait_for_a_silent_phone(device: EmbeddedDevice) -> None:

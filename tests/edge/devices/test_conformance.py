@@ -23,6 +23,8 @@ from edge.devices.embedded.launch import EmbeddedDevice
 from edge.devices.information import inspect
 from foundation.errors import DeviceError
 
+from .waiting import becomes
+
 pytestmark = pytest.mark.device
 
 SPECS = ["embedded", *isolated.SPECS]
@@ -125,8 +127,8 @@ def test_a_program_is_talked_to_over_its_own_input_and_output(target: Target) ->
 def test_closing_a_session_ends_its_command(target: Target) -> None:
     marker = f"{target.workdir}/lives"
     with target.adb.start(f"echo on; trap 'rm {marker}; exit' HUP PIPE; touch {marker}; while sleep 0.05; do :; done"):
-        assert _becomes(lambda: target.adb.stat(marker) is not None)
-    assert _becomes(lambda: target.adb.stat(marker) is None)
+        assert becomes(lambda: target.adb.stat(marker) is not None)
+    assert becomes(lambda: target.adb.stat(marker) is None)
 
 
 def test_files_go_there_and_come_back(target: Target, tmp_path: Path) -> None:
@@ -233,7 +235,7 @@ def test_adbd_that_dies_is_noticed_and_started_again(small: Target) -> None:
             session.read(1)
         assert time.monotonic() - began < (3 if small.slow else 1)
     # A machine's port answers before its adbd does.
-    assert _becomes(lambda: _answers(small), 10)
+    assert becomes(lambda: _answers(small), 10)
 
 
 def test_a_device_that_dies_is_noticed_by_all_who_wait(small: Target) -> None:
@@ -269,12 +271,3 @@ def _answers(target: Target) -> bool:
             return adb.shell("echo again").stdout == b"again\n"
     except DeviceError:
         return False
-
-
-def _becomes(condition: Callable[[], bool], within: float = 5.0) -> bool:
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False

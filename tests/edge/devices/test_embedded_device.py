@@ -25,6 +25,8 @@ from edge.adb.transport import dial
 from edge.devices.embedded.launch import EmbeddedDevice
 from foundation.errors import DeviceError
 
+from .waiting import becomes, lives
+
 pytestmark = pytest.mark.device
 
 _LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -126,7 +128,7 @@ def test_what_leaves_its_process_group_still_ends_with_the_device() -> None:
     with EmbeddedDevice.start() as device, Adb(DirectConnection.tcp(*device.address, HostKey(device.key_path))) as adb:
         leave = "setsid sh -c 'echo $$ >left; exec sleep 300' >/dev/null 2>&1 </dev/null &"
         child = int(adb.check_shell(f"{leave} until [ -s left ]; do sleep 0.01; done; cat left"))
-        assert _lives(child)
+        assert lives(child)
     assert _ends(child)
 
 
@@ -154,7 +156,7 @@ def test_it_ends_when_its_parent_is_killed_and_so_do_its_commands(tmp_path: Path
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=tmp_path)
     assert parent.stdout is not None
     device, command, directory = json.loads(parent.stdout.readline())
-    assert _lives(device)
+    assert lives(device)
     parent.kill()
     parent.wait()
     parent.stdout.close()
@@ -192,9 +194,9 @@ def test_a_cut_push_leaves_nothing(device: EmbeddedDevice, adb: Adb) -> None:
     stream.send(request(b"SEND", "data/local/tmp/cut/model,33188"))
     stream.send(REQUEST.pack(b"DATA", 65_536) + bytes(65_536) + REQUEST.pack(b"DATA", 65_536) + bytes(100))
     directory = device.root / "data/local/tmp/cut"
-    assert _becomes(lambda: len(list(directory.iterdir())) == 1)
+    assert becomes(lambda: len(list(directory.iterdir())) == 1)
     connection.close()
-    assert _becomes(lambda: not list(directory.iterdir()))
+    assert becomes(lambda: not list(directory.iterdir()))
 
 
 @_LINUX
@@ -257,7 +259,7 @@ def test_sigterm_ends_it_cleanly() -> None:
             with pytest.raises(DeviceError):
                 session.read(1)
         assert _ends(command)
-        assert _becomes(lambda: not device.running)
+        assert becomes(lambda: not device.running)
 
 
 class _link(MessageLink):  # noqa: N801  -- reads as a function
@@ -278,30 +280,5 @@ def _packet(kind: int, data: bytes) -> bytes:
     return bytes([kind]) + len(data).to_bytes(4, "little") + data
 
 
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    status = Path(f"/proc/{pid}/stat")
-    # Whoever adopts an orphan here may take its time to bury it.
-    try:
-        return status.read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return True
-    except ProcessLookupError:
-        # It went between the opening of the file and its reading.
-        return False
-
-
 def _ends(pid: int, within: float = 4.0) -> bool:
-    return _becomes(lambda: not _lives(pid), within)
-
-
-def _becomes(condition, within: float = 4.0) -> bool:
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
+    return becomes(lambda: not lives(pid), within)

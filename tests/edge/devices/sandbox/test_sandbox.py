@@ -10,8 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,8 @@ from edge.devices.system import loader
 from edge.devices.system.launch import IsolatedDevice
 from edge.devices.system.rootfs import rootfs_directory
 from foundation.errors import DeviceError, UsageError
+
+from ..waiting import becomes, lives
 
 pytestmark = pytest.mark.device
 
@@ -140,7 +141,7 @@ def test_killed_adbd_is_started_again_and_what_is_on_the_device_stays() -> None:
         with _connected(device) as adb:
             adb.push(b"kept", "/data/local/tmp/note")
             device.kill_adbd()
-            assert _becomes(lambda: not adb.connection.alive)
+            assert becomes(lambda: not adb.connection.alive)
         with _connected(device) as adb:
             assert adb.check_shell("cat /data/local/tmp/note") == b"kept"
 
@@ -149,7 +150,7 @@ def test_killed_adbd_is_started_again_and_what_is_on_the_device_stays() -> None:
 def test_zombies_are_buried() -> None:
     with launch.start("x86_64") as device, _connected(device) as adb:
         adb.check_shell("for i in 1 2 3 4 5; do (setsid sleep 0.01 &) ; done")
-        assert _becomes(lambda: b" Z " not in adb.check_shell("ps -A -o pid,s,name"))
+        assert becomes(lambda: b" Z " not in adb.check_shell("ps -A -o pid,s,name"))
 
 
 @pytest.mark.usefixtures("_x86_64")
@@ -166,7 +167,7 @@ def test_a_port_serves_other_clients_side_by_side() -> None:
                 session.write(b"there and back")
                 assert session.read(14) == b"there and back"
             device.kill_adbd()
-            assert _becomes(lambda: not first.connection.alive)
+            assert becomes(lambda: not first.connection.alive)
 
 
 @pytest.mark.usefixtures("_x86_64")
@@ -198,7 +199,7 @@ def test_stopping_ends_all_of_it_and_may_be_done_twice() -> None:
     device.stop()
     device.stop()
     assert not device.running
-    assert not _lives(device.device_pid)
+    assert not lives(device.device_pid)
     assert not device.directory.exists()
     with pytest.raises(DeviceError, match="cannot connect"):
         device.connect()
@@ -216,11 +217,11 @@ def test_it_ends_when_its_parent_is_killed() -> None:
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=Path.cwd())
     assert parent.stdout is not None
     keeper, first, directory = json.loads(parent.stdout.readline())
-    assert _lives(first)
+    assert lives(first)
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    assert _becomes(lambda: not _lives(keeper) and not _lives(first))
+    assert becomes(lambda: not lives(keeper) and not lives(first))
     assert not Path(directory).exists()
 
 
@@ -228,14 +229,14 @@ def test_it_ends_when_its_parent_is_killed() -> None:
 def test_a_killed_keeper_takes_the_device_with_it() -> None:
     with launch.start("x86_64") as device:
         os.kill(device.pid, signal.SIGKILL)
-        assert _becomes(lambda: not _lives(device.device_pid))
+        assert becomes(lambda: not lives(device.device_pid))
 
 
 @pytest.mark.usefixtures("_x86_64")
 def test_sigterm_ends_it_cleanly() -> None:
     with launch.start("x86_64") as device:
         os.kill(device.pid, signal.SIGTERM)
-        assert _becomes(lambda: not device.running)
+        assert becomes(lambda: not device.running)
         assert not device.directory.exists()
 
 
@@ -249,7 +250,7 @@ def test_connections_leave_nothing_behind() -> None:
         before = census()
         for _ in range(20):
             device.connect().close()
-        assert _becomes(lambda: census() == before)
+        assert becomes(lambda: census() == before)
 
 
 @pytest.mark.usefixtures("_x86_64")
@@ -321,19 +322,3 @@ def _need(abi: str) -> None:
 def _connected(device: IsolatedDevice) -> Iterator[Adb]:
     with Adb(DirectConnection.over(device.connect(), f"sandbox:{device.abi}")) as adb:
         yield adb
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def _becomes(condition: Callable[[], bool], within: float = 5.0) -> bool:
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
