@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 from foundation.answers import AnswerPolicy, Answers
 from foundation.errors import DataError, UsageError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+_NOTES = """
+CREATE TABLE IF NOT EXISTS notes (
+    attack INTEGER NOT NULL REFERENCES attacks,
+    key TEXT NOT NULL,           -- what a strategy calls it
+    value BLOB NOT NULL,
+    PRIMARY KEY (attack, key)
+);
+"""
 
 # One transaction: a ledger is made whole or not at all.
 _SCHEMA = f"""
@@ -43,7 +52,16 @@ CREATE TABLE IF NOT EXISTS queries (
     PRIMARY KEY (attack, image)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS in_order ON queries (attack, position);
+{_NOTES}
 INSERT OR IGNORE INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}');
+COMMIT;
+"""
+
+# Version 1 had no notes; the rest is the same.
+_FROM_VERSION_1 = f"""
+BEGIN IMMEDIATE;
+{_NOTES}
+UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version';
 COMMIT;
 """
 
@@ -112,23 +130,25 @@ class Ledger:
     def _prepare(self) -> None:
         # Looked at before anything is written: somebody else's database stays as it is.
         tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if tables:
-            self._check(tables)
+        version = self._version(tables) if tables else SCHEMA_VERSION
         self._database.execute("PRAGMA journal_mode=WAL")
         # FULL: a commit has reached the disk when it returns, so even a power cut loses no answer that was acted on.
         self._database.execute("PRAGMA synchronous=FULL")
         if not tables:
             self._database.executescript(_SCHEMA)
+        elif version == 1:
+            self._database.executescript(_FROM_VERSION_1)
 
-    def _check(self, tables: set[str]) -> None:
+    def _version(self, tables: set[str]) -> int:
         if not tables >= _TABLES:
             raise DataError(
                 f"{self.path} is not a ledger: it is a database with the tables {', '.join(sorted(tables))}"
             )
         version = self._database.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
-        if version is None or version[0] != str(SCHEMA_VERSION):
+        if version is None or version[0] not in ("1", str(SCHEMA_VERSION)):
             found = "no version" if version is None else f"version {version[0]}"
             raise DataError(f"ledger {self.path} has {found}, this edgecat reads {SCHEMA_VERSION}")
+        return int(version[0])
 
     def attack(self, identity: AttackIdentity, classes: int) -> AttackLedger:
         """The part of the ledger that belongs to one attack; made if it is new.
@@ -249,6 +269,23 @@ class AttackLedger:
                 for row, image in enumerate(images)
             ),
         )
+
+    def note(self, key: str) -> bytes | None:
+        """What was kept under this key; None if nothing was."""
+        with _told(self._path):
+            row = self._database.execute(
+                "SELECT value FROM notes WHERE attack = ? AND key = ?", (self._number, key)
+            ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def keep(self, key: str, value: bytes) -> None:
+        """Write a note, on disk when this returns; it replaces what was kept under this key.
+
+        Raises:
+            DataError: the ledger cannot take it.
+        """
+        with _told(self._path):
+            self._database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", (self._number, key, value))
 
     def unpack(self, stored: Sequence[tuple[bytes, int]]) -> Answers:
         """Stored answers as they were given."""

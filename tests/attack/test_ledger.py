@@ -187,6 +187,56 @@ def test_a_query_takes_few_bytes(place: Path, part: AttackLedger) -> None:
     assert per_query - 16 <= 100
 
 
+# --- notes
+
+
+def test_a_note_outlives_its_process_and_the_later_one_counts(place: Path) -> None:
+    code = f"""
+import os, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_ledger import THIEF, Ledger
+part = Ledger(Path({str(place)!r})).attack(THIEF, 3)
+part.keep("chosen", b"older and longer")
+part.keep("chosen", bytes(range(256)))
+part.keep("empty", b"")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], timeout=50, check=False)
+    assert done.returncode == -signal.SIGKILL
+    with Ledger(place) as again:
+        part = again.attack(THIEF, 3)
+        assert part.note("chosen") == bytes(range(256))
+        assert part.note("empty") == b""
+        assert part.note("other") is None
+
+
+def test_notes_belong_to_one_attack(ledger: Ledger, part: AttackLedger) -> None:
+    part.keep("chosen", b"mine")
+    other = ledger.attack(AttackIdentity(THIEF.victim, LABEL, "npd/random/1"), 3)
+    assert other.note("chosen") is None
+    other.keep("chosen", b"yours")
+    assert (part.note("chosen"), other.note("chosen")) == (b"mine", b"yours")
+
+
+def test_a_ledger_of_version_1_is_taken_over_with_its_rows(place: Path) -> None:
+    with Ledger(place) as ledger:
+        ledger.attack(THIEF, 3).record(*batch(20))
+    with sqlite3.connect(place) as other:
+        other.execute("DROP TABLE notes")
+        other.execute("UPDATE meta SET value = '1'")
+    other.close()
+    for number in range(2):
+        with Ledger(place) as ledger:
+            part = ledger.attack(THIEF, 3)
+            assert part.images() == batch(20 + number)[0]
+            part.record(*batch(1, 20 + number))
+            assert part.note("chosen") == (b"kept" if number else None)
+            part.keep("chosen", b"kept")
+    with sqlite3.connect(place) as other:
+        assert other.execute("SELECT value FROM meta").fetchall() == [(str(SCHEMA_VERSION),)]
+
+
 # --- all or none
 
 
@@ -285,11 +335,11 @@ def test_somebody_else_s_database_is_refused_and_left_alone(place: Path) -> None
 def test_a_ledger_of_another_version_is_refused_and_left_alone(place: Path) -> None:
     Ledger(place).close()
     with sqlite3.connect(place) as other:
-        other.execute("UPDATE meta SET value = '2'")
+        other.execute("UPDATE meta SET value = '3'")
         other.execute("DROP INDEX in_order")
     other.close()
     before = sha256_file(place)
-    with pytest.raises(DataError, match=f"version 2, this edgecat reads {SCHEMA_VERSION}"):
+    with pytest.raises(DataError, match=f"version 3, this edgecat reads {SCHEMA_VERSION}"):
         Ledger(place)
     assert sha256_file(place) == before
 
