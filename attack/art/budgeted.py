@@ -1,0 +1,92 @@
+"""An oracle under a budget that answers every image, also one that it was asked before: what ART's attacks expect."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attack.budget import BudgetedOracle
+from attack.extraction import BATCH
+from attack.ledger import AttackIdentity, Ledger, image_hash
+from attack.oracle import Oracle
+from foundation.answers import AnswerPolicy, Answers, concatenate
+from foundation.errors import BudgetError
+
+
+class LedgerOracle:
+    """Stands before an oracle, and is one: each distinct image is paid for once, a repeated one costs nothing.
+
+    Answers are on disk before they are given. An attack of the same name that walks the same way again is answered
+    from the ledger up to where it was killed. ART's attacks draw from numpy's global source: seed it. HopSkipJump and
+    Boundary draw their first image from the system's entropy instead: give them `x_adv_init`.
+
+    Attributes:
+        spent: see `attack.budget.BudgetedOracle`.
+
+    Raises:
+        UsageError: the budget is not at least 1.
+    """
+
+    def __init__(self, oracle: Oracle, ledger: Ledger, attack: str, budget: int) -> None:
+        """Open the ledger's part for one attack.
+
+        Args:
+            oracle: the victim.
+            ledger: remembers the answers.
+            attack: names the attack in the ledger, with all that tells it from others ("HopSkipJump seed 3").
+            budget: distinct images that may be asked about.
+        """
+        identity = AttackIdentity(oracle.identity, oracle.policy, json.dumps({"art": attack}))
+        self._part = ledger.attack(identity, oracle.classes)
+        self._asking = BudgetedOracle(oracle, self._part, budget)
+        self._oracle, self._origin = oracle, f"art/{attack}"
+        self._paid: set[bytes] = set()
+
+    @property
+    def identity(self) -> str:
+        """See `attack.oracle.Oracle`."""
+        return self._oracle.identity
+
+    @property
+    def policy(self) -> AnswerPolicy:
+        """See `attack.oracle.Oracle`."""
+        return self._oracle.policy
+
+    @property
+    def classes(self) -> int:
+        """See `attack.oracle.Oracle`."""
+        return self._oracle.classes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """See `attack.oracle.Oracle`."""
+        return self._oracle.image_shape
+
+    @property
+    def spent(self) -> int:
+        """Distinct images paid for in this session, whether the device answered or the ledger remembered."""
+        return self._asking.spent
+
+    def query(self, images: NDArray[np.uint8]) -> Answers:
+        """See `attack.oracle.Oracle`.
+
+        Raises:
+            BudgetError: some of the images are new and the budget does not reach so far. It is spent to the last
+                query, and what it bought is in the ledger.
+        """
+        return concatenate([self._answer(images[k : k + BATCH]) for k in range(0, len(images), BATCH)])
+
+    def _answer(self, images: NDArray[np.uint8]) -> Answers:
+        hashes = [image_hash(image) for image in images]
+        if not self._paid.issuperset(hashes) and self._asking.remaining:
+            answered = self._asking.ask(images, [self._origin] * len(images))
+            self._paid.update(image_hash(image) for image in answered.images)
+        if not self._paid.issuperset(hashes):
+            raise BudgetError(
+                f"the budget of {self._asking.budget} queries is spent before the attack is done",
+                hint="raise the budget and start the attack again: what is in the ledger costs nothing",
+            )
+        known = self._part.known(hashes)
+        return self._part.unpack([known[digest] for digest in hashes])
