@@ -17,13 +17,16 @@ from benchmarks.records import (
     Context,
     Device,
     DeviceKind,
+    Gain,
     Latency,
+    Learner,
     Record,
     Victim,
 )
 from foundation.errors import DataError
 
 _T = TypeVar("_T", bound=Record)
+_Thief = TypeVar("_Thief", Attack, Gain)
 
 
 class AttackKey(NamedTuple):
@@ -34,6 +37,7 @@ class AttackKey(NamedTuple):
     artifact: str
     pool: str
     strategy: str
+    learner: Learner
     answers: str
     thief_architecture: str
     budget: int
@@ -78,21 +82,29 @@ class RecordSet:
     @cached_property
     def attacks(self) -> dict[AttackKey, list[Attack]]:
         """Thieves by what their seeds have in common, each list ordered by seed."""
-        groups: dict[AttackKey, dict[int, Attack]] = {}
-        for r in self._of(Attack):
-            key = AttackKey(
-                *self.device_of(r), r.artifact, r.pool, r.strategy, r.answers, r.thief_architecture, r.budget
-            )
-            groups.setdefault(key, {})[r.seed] = r
-        return {key: [group[seed] for seed in sorted(group)] for key, group in sorted(groups.items())}
+        return self._by_key(Attack)
 
-    def device_of(self, record: AccuracyOnDevice | Latency | Attack) -> tuple[str, DeviceKind]:
+    @cached_property
+    def gains(self) -> dict[AttackKey, list[Gain]]:
+        """What thieves gain beyond labels, keyed and ordered as `attacks` is."""
+        return self._by_key(Gain)
+
+    def device_of(self, record: AccuracyOnDevice | Latency | Attack | Gain) -> tuple[str, DeviceKind]:
         """Label and kind of the device that a record was made on: the device record of its run."""
         alike = [device for device in self._of(Device) if device.device_kind == record.device_kind]
         own = [device for device in alike if device.run_id == record.run_id]
         if own or len({device_label(device) for device in alike}) == 1:
             return device_label((own or alike)[-1]), record.device_kind
         return record.device_kind, record.device_kind
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """The victim's classes; numbered where no victim is on record (`edgecat attack` of somebody's file)."""
+        if self.victim is not None:
+            return self.victim.dataset.class_names
+        named = [answer for r in self._of(AccuracyOnDevice) for answer in r.predictions]
+        counted = [len(r.answer_histogram) for r in self._of(Attack)]
+        return [f"class {k}" for k in range(max([0, *counted, *(answer + 1 for answer in named)]))]
 
     def reference(self, attack: Attack, key: AttackKey) -> NDArray[np.int64]:
         """The answers that a thief is compared with, int64 [test images].
@@ -130,6 +142,22 @@ class RecordSet:
                 )
             rows.append(hits)
         return rows
+
+    def _by_key(self, kind: type[_Thief]) -> dict[AttackKey, list[_Thief]]:
+        groups: dict[AttackKey, dict[int, _Thief]] = {}
+        for r in self._of(kind):
+            key = AttackKey(
+                *self.device_of(r),
+                artifact=r.artifact,
+                pool=r.pool,
+                strategy=r.strategy,
+                learner=r.learner,
+                answers=r.answers,
+                thief_architecture=r.thief_architecture,
+                budget=r.budget,
+            )
+            groups.setdefault(key, {})[r.seed] = r
+        return {key: [group[seed] for seed in sorted(group)] for key, group in sorted(groups.items())}
 
     def _of(self, kind: type[_T]) -> list[_T]:
         return [record for record in self.records if isinstance(record, kind)]

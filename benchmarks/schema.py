@@ -8,43 +8,53 @@ Shares (accuracy, fidelity, agreement) are in [0, 1]; intervals are (low, high) 
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import Annotated, Literal, Union
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
 
+from benchmarks.schema_base import (
+    RAW_LIMIT,
+    SCHEMA_VERSION,
+    BaseRecord,
+    Count,
+    DeviceKind,
+    Interval,
+    Model,
+    Seconds,
+    Share,
+)
+from benchmarks.schema_theft import Attack, Calibration, Gain, Learner, Saliency, Transfer
 from foundation.manifest import Precision, Runtime
 
-SCHEMA_VERSION = 1
-RAW_LIMIT = 2000
+__all__ = [
+    "RAW_LIMIT",
+    "SCHEMA_VERSION",
+    "AccuracyOnDevice",
+    "ArtifactRecord",
+    "Attack",
+    "Calibration",
+    "Context",
+    "DatasetFacts",
+    "Device",
+    "DeviceKind",
+    "Distribution",
+    "Gain",
+    "Interval",
+    "Latency",
+    "LatencyConfig",
+    "Learner",
+    "Memory",
+    "Parity",
+    "Record",
+    "Saliency",
+    "SplitSizes",
+    "Transfer",
+    "Validity",
+    "Victim",
+]
 
-DeviceKind = Literal["physical", "emulated", "embedded"]
-Share = Annotated[float, Field(ge=0, le=1)]
-Interval = tuple[float, float]
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0)]
 
-
-class _Model(BaseModel):
-    """Frozen, without unknown fields, without NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class _Record(_Model):
-    """What every record carries.
-
-    Attributes:
-        run_id: the run that made it; one run uses one device.
-        created: when, UTC.
-    """
-
-    schema_version: int = SCHEMA_VERSION
-    run_id: str
-    created: AwareDatetime = Field(default_factory=lambda: datetime.now(timezone.utc))
-
-
-class Context(_Record):
+class Context(BaseRecord):
     """The machine, the software and the settings of a run."""
 
     kind: Literal["context"] = "context"
@@ -61,7 +71,7 @@ class Context(_Record):
     settings: dict[str, JsonValue]
 
 
-class SplitSizes(_Model):
+class SplitSizes(Model):
     """Images in each split."""
 
     train: Count
@@ -70,7 +80,7 @@ class SplitSizes(_Model):
     thief: Count
 
 
-class DatasetFacts(_Model):
+class DatasetFacts(Model):
     """What the victim was trained and tested on. `image_shape` is height, width, channels."""
 
     name: str
@@ -80,7 +90,7 @@ class DatasetFacts(_Model):
     image_shape: tuple[int, int, int]
 
 
-class Victim(_Record):
+class Victim(BaseRecord):
     """The float victim, measured in process on the test split.
 
     Attributes:
@@ -110,7 +120,7 @@ class Victim(_Record):
         return self
 
 
-class Parity(_Model):
+class Parity(Model):
     """What the parity gate measured of an exported model, in its own runtime, against the eager float model.
 
     Attributes:
@@ -134,7 +144,7 @@ class Parity(_Model):
     ok: bool
 
 
-class ArtifactRecord(_Record):
+class ArtifactRecord(BaseRecord):
     """An exported model file."""
 
     kind: Literal["artifact"] = "artifact"
@@ -148,7 +158,7 @@ class ArtifactRecord(_Record):
     parity: Parity
 
 
-class Device(_Record):
+class Device(BaseRecord):
     """The device that a run used. `serial_hash` identifies it without telling its serial number."""
 
     kind: Literal["device"] = "device"
@@ -160,7 +170,7 @@ class Device(_Record):
     os_version: str | None
 
 
-class Distribution(_Model):
+class Distribution(Model):
     """Summary of samples, in the samples' unit. Percentiles are linear, `std` is the population's."""
 
     count: Count
@@ -173,7 +183,7 @@ class Distribution(_Model):
     max: float
 
 
-class AccuracyOnDevice(_Record):
+class AccuracyOnDevice(BaseRecord):
     """What the deployed model answered on the test split.
 
     Attributes:
@@ -198,7 +208,7 @@ class AccuracyOnDevice(_Record):
     device_ns: Distribution | None = None
 
 
-class LatencyConfig(_Model):
+class LatencyConfig(Model):
     """How latency was measured: until both minima are met, or `max_seconds`. Threads None: the runtime chooses."""
 
     threads: int | None
@@ -208,21 +218,21 @@ class LatencyConfig(_Model):
     max_seconds: Seconds
 
 
-class Memory(_Model):
+class Memory(Model):
     """Highest resident set of the runner's process, in bytes, and the method that told it."""
 
     peak_rss_bytes: int | None
     method: Literal["VmHWM"] | None
 
 
-class Validity(_Model):
+class Validity(Model):
     """Whether the minima of the configuration were met."""
 
     min_runs_met: bool
     min_seconds_met: bool
 
 
-class Latency(_Record):
+class Latency(BaseRecord):
     """Latency of one inference, measured on the device.
 
     Attributes:
@@ -249,56 +259,7 @@ class Latency(_Record):
     validity: Validity
 
 
-class Attack(_Record):
-    """One thief: one pool, strategy, budget and seed against one artefact.
-
-    Attributes:
-        answers: the answer policy that the thief saw (`label`, `topk:K`, `scores`).
-        thief_architecture: what the thief trained.
-        budget: queries allowed.
-        queries: queries that the ledger counts for this thief.
-        device_queries: queries that went to the device in this run (the rest came from the ledger).
-        reference: whom fidelity compares the thief with: the attacked artefact's answers on the device (the
-            `accuracy_on_device` record of the same artefact), or the float victim's predictions.
-        accuracy: the thief's, on the test split.
-        fidelity: share of test images on which thief and reference agree.
-        fidelity_ci: of this seed alone, over test images.
-        correct_fidelity: share of agreement where the reference is right.
-        relative_accuracy: the thief's accuracy over the reference's.
-        macro_f1_ratio: the thief's macro-F1 over the reference's.
-        seconds_query: wall time of the querying, host and device together.
-        seconds_train: wall time of the thief's training.
-        device_seconds: inference time that the device counted over this thief's queries.
-        thief_predictions: the thief's class for each test image, in the split's order.
-        answer_histogram: how often the victim answered each class to this thief's queries (top-1).
-    """
-
-    kind: Literal["attack"] = "attack"
-    artifact: str
-    device_kind: DeviceKind
-    pool: str
-    strategy: str
-    answers: str
-    thief_architecture: str
-    budget: Count
-    queries: Count
-    device_queries: Count
-    seed: int
-    reference: Literal["device", "victim"] = "device"
-    accuracy: Share
-    fidelity: Share
-    fidelity_ci: Interval
-    correct_fidelity: Share
-    relative_accuracy: Annotated[float, Field(ge=0)]
-    macro_f1_ratio: Annotated[float, Field(ge=0)]
-    seconds_query: Seconds
-    seconds_train: Seconds
-    device_seconds: Seconds | None
-    thief_predictions: list[int]
-    answer_histogram: list[int]
-
-
 Record = Annotated[
-    Union[Context, Victim, ArtifactRecord, Device, AccuracyOnDevice, Latency, Attack],  # noqa: UP007 - a runtime value on 3.10
+    Union[Context, Victim, ArtifactRecord, Device, AccuracyOnDevice, Latency, Attack, Gain],  # noqa: UP007 - a runtime value on 3.10
     Field(discriminator="kind"),
 ]

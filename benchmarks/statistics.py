@@ -120,9 +120,38 @@ def agreement_interval(hits: Sequence[ArrayLike], generator: np.random.Generator
     Raises:
         DataError: no seeds, no images, or seeds that were judged on different numbers of images.
     """
-    if not hits or len({len(np.asarray(row)) for row in hits}) != 1:
+    return _crossed_interval(hits, generator)
+
+
+def difference_interval(
+    hits: Sequence[ArrayLike], baseline: Sequence[ArrayLike], generator: np.random.Generator
+) -> tuple[float, float]:
+    """95 % interval of how much more often `hits` agree than `baseline` does, in [-1, 1].
+
+    Paired: seed by seed and image by image, as both were judged on the same images; so what makes an image hard for
+    everybody, or a seed's pool poor, cancels out. Resampled as in `agreement_interval`.
+
+    Args:
+        hits: for each seed, booleans [images]: whether thief and reference agree.
+        baseline: the same of the other thief: the same seeds and the same images, in the same order.
+        generator: the source of chance.
+
+    Raises:
+        DataError: no seeds, no images, or not a pair for each.
+    """
+    if len(hits) != len(baseline) or any(
+        len(np.asarray(a)) != len(np.asarray(b)) for a, b in zip(hits, baseline, strict=True)
+    ):
+        raise DataError("a paired difference needs the same seeds and the same test images on both sides")
+    differences = [np.asarray(a, bool).astype(int) - np.asarray(b, bool) for a, b in zip(hits, baseline, strict=True)]
+    return _crossed_interval(differences, generator)
+
+
+def _crossed_interval(rows: Sequence[ArrayLike], generator: np.random.Generator) -> tuple[float, float]:
+    """95 % interval of the mean of a few different values by seed and image; see `agreement_interval`."""
+    if not rows or len({len(np.asarray(row)) for row in rows}) != 1:
         raise DataError("agreement over seeds needs at least one seed, and the same test images for each")
-    table = _finite(np.asarray(hits, bool).astype(np.float64))
+    table = _finite(np.asarray(rows, np.float64))
     seeds, images = table.shape
     if np.ptp(table) == 0:
         return float(table[0, 0]), float(table[0, 0])

@@ -6,17 +6,14 @@ counted again from the predictions they hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
-from benchmarks.record_set import AttackKey, RecordSet
+from benchmarks.record_set import RecordSet
 from benchmarks.records import (
     ArtifactRecord,
-    Attack,
     DeviceKind,
     Distribution,
     Interval,
@@ -26,15 +23,31 @@ from benchmarks.records import (
     Validity,
     Victim,
 )
-from benchmarks.statistics import agreement_interval
+from benchmarks.summary_theft import (
+    AttackSummary,
+    ClassFidelity,
+    GainSummary,
+    Part,
+    TransferSummary,
+    most_frequent,
+    summarise_attack,
+    summarise_gain,
+)
 from foundation.manifest import Precision, Runtime
 
+__all__ = [
+    "ArtifactSummary",
+    "AttackSummary",
+    "ClassFidelity",
+    "GainSummary",
+    "Summary",
+    "TransferSummary",
+    "VictimSummary",
+    "summarise",
+]
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
 
-
-class VictimSummary(_Part):
+class VictimSummary(Part):
     """The float victim on the test split.
 
     Attributes:
@@ -56,7 +69,7 @@ class VictimSummary(_Part):
     seconds_train: float
 
 
-class ArtifactSummary(_Part):
+class ArtifactSummary(Part):
     """An exported model and, if it was run, what it did on one device. Null: not measured."""
 
     name: str
@@ -80,42 +93,7 @@ class ArtifactSummary(_Part):
     validity: Validity | None = None
 
 
-class AttackSummary(_Part):
-    """Thieves that differ in their seed only: means over the seeds.
-
-    Attributes:
-        seeds: which seeds.
-        queries: mean over the seeds, like every number below.
-        fidelity_ci: over seeds and test images; see `benchmarks.statistics.agreement_interval`.
-        accuracy_ci: likewise, for the thief's accuracy; None where no victim record tells the labels.
-        most_frequent: agreement of always naming the reference's most frequent answer.
-    """
-
-    artifact: str
-    device: str
-    device_kind: DeviceKind
-    pool: str
-    strategy: str
-    answers: str
-    thief_architecture: str
-    budget: int
-    seeds: list[int]
-    queries: int | float
-    device_queries: int | float
-    accuracy: float
-    accuracy_ci: Interval | None
-    fidelity: float
-    fidelity_ci: Interval
-    correct_fidelity: float
-    relative_accuracy: float
-    macro_f1_ratio: float
-    most_frequent: float
-    seconds_query: float
-    seconds_train: float
-    device_seconds: float | None
-
-
-class Summary(_Part):
+class Summary(Part):
     """The whole run."""
 
     schema_version: int = 1
@@ -124,6 +102,7 @@ class Summary(_Part):
     victim: VictimSummary | None
     artifacts: list[ArtifactSummary]
     attacks: list[AttackSummary]
+    gains: list[GainSummary]
 
 
 def summarise(records: Iterable[Record], report: Path | None = None) -> Summary:
@@ -142,7 +121,8 @@ def summarise(records: Iterable[Record], report: Path | None = None) -> Summary:
         quick=held.context is not None and held.context.quick,
         victim=None if held.victim is None else _victim(held.victim),
         artifacts=[part for artifact in held.artifacts.values() for part in _artifact(held, artifact)],
-        attacks=[_attack(held, key, attacks) for key, attacks in held.attacks.items()],
+        attacks=[summarise_attack(held, key, attacks) for key, attacks in held.attacks.items()],
+        gains=[summarise_gain(key, gains) for key, gains in held.gains.items()],
     )
 
 
@@ -157,7 +137,7 @@ def _victim(victim: Victim) -> VictimSummary:
         accuracy_ci=victim.accuracy_ci,
         macro_f1=victim.macro_f1,
         chance=1 / len(victim.dataset.class_names),
-        most_frequent=_most_frequent(np.asarray(victim.labels, np.int64)),
+        most_frequent=most_frequent(np.asarray(victim.labels, np.int64)),
         seconds_train=victim.seconds_train,
     )
 
@@ -193,45 +173,3 @@ def _on_device(held: RecordSet, exported: ArtifactSummary, device: str, kind: De
         kept = ("engine", "latency_us", "load_ms", "first_us", "memory", "validity")
         measured |= {name: getattr(latency, name) for name in kept}
     return exported.model_copy(update=measured)
-
-
-def _attack(held: RecordSet, key: AttackKey, attacks: list[Attack]) -> AttackSummary:
-    def mean(value: Callable[[Attack], float]) -> float:
-        return float(np.mean([value(attack) for attack in attacks]))
-
-    def mean_count(value: Callable[[Attack], int]) -> int | float:
-        return int(mean(value)) if mean(value).is_integer() else mean(value)
-
-    hits = held.hits(key)
-    counted = [attack.device_seconds for attack in attacks if attack.device_seconds is not None]
-    return AttackSummary(
-        **key._asdict(),
-        seeds=[attack.seed for attack in attacks],
-        queries=mean_count(lambda a: a.queries),
-        device_queries=mean_count(lambda a: a.device_queries),
-        accuracy=mean(lambda a: a.accuracy),
-        accuracy_ci=_accuracy_interval(held, attacks),
-        fidelity=mean(lambda a: a.fidelity),
-        # A generator of its own for each aggregate: its interval does not depend on what else was measured.
-        fidelity_ci=agreement_interval(hits, np.random.default_rng(0)),
-        correct_fidelity=mean(lambda a: a.correct_fidelity),
-        relative_accuracy=mean(lambda a: a.relative_accuracy),
-        macro_f1_ratio=mean(lambda a: a.macro_f1_ratio),
-        most_frequent=_most_frequent(held.reference(attacks[0], key)),
-        seconds_query=mean(lambda a: a.seconds_query),
-        seconds_train=mean(lambda a: a.seconds_train),
-        device_seconds=float(np.mean(counted)) if len(counted) == len(attacks) else None,
-    )
-
-
-def _accuracy_interval(held: RecordSet, attacks: list[Attack]) -> Interval | None:
-    if held.victim is None or any(len(a.thief_predictions) != len(held.victim.labels) for a in attacks):
-        return None
-    labels = np.asarray(held.victim.labels, np.int64)
-    return agreement_interval(
-        [np.asarray(a.thief_predictions, np.int64) == labels for a in attacks], np.random.default_rng(0)
-    )
-
-
-def _most_frequent(answers: NDArray[np.int64]) -> float:
-    return float(np.unique_counts(answers).counts.max() / len(answers)) if len(answers) else 0.0
