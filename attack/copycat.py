@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from attack.paid import Labelled
 from foundation.answers import Answers
+from foundation.errors import DataError, UsageError
 from foundation.machine import cores
 from foundation.progress import SILENT, Progress
 from victim.models import build
@@ -19,6 +22,8 @@ from victim.training import fit
 
 # Images shown to a copycat in training, in all; few answers are shown at most 60 times, many at least 8.
 TRAINING_SAMPLES = 10_000
+# A network that has learnt one pool and goes on with another keeps what it knows.
+FINE_TUNING_RATE = 0.25
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,43 @@ class Copycat:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What a thief learns from.
+
+    Attributes:
+        parts: images uint8 [N, H, W, C] with one answer each; where there are several parts, they are learnt one after
+            the other (non-problem-domain images first, the domain's own after: Correia-Silva et al. 2018).
+        unlabelled: gives up to so many images of the pool that nobody asked about, uint8 [M, H, W, C].
+    """
+
+    parts: tuple[Labelled, ...]
+    unlabelled: Callable[[int], NDArray[np.uint8]] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise DataError("the strategy proposed no image at all")
+
+    def __len__(self) -> int:
+        return sum(len(answers) for _, answers in self.parts)
+
+    @property
+    def classes(self) -> int:
+        """How many classes the victim knows."""
+        return self.parts[0][1].classes
+
+    @property
+    def channels(self) -> int:
+        """Of the images."""
+        return int(self.parts[0][0].shape[3])
+
+
 def train_copycat(
-    images: NDArray[np.uint8],
-    answers: Answers,
+    lesson: Lesson,
     architecture: str,
     seed: int,
     *,
+    learner: str = "supervised",
     settings: TrainingSettings | None = None,
     progress: Progress = SILENT,
 ) -> Copycat:
@@ -43,32 +79,55 @@ def train_copycat(
     Nothing but queried data: no validation on labels that the thief does not have, so it trains to the schedule's end.
 
     Args:
-        images: uint8 [N, H, W, C], as they were asked.
-        answers: one for each image; hard labels, or probabilities where the policy lets them out.
+        lesson: what was asked and answered; hard labels, or probabilities where the policy lets them out.
         architecture: of the thief's choice; see `victim.models.build`.
         seed: of initial weights, order and augmentation.
-        settings: None fits them to N.
+        learner: a key of `LEARNERS`.
+        settings: None fits them to each part.
         progress: where to show it.
     """
+    check_learner(learner)
     generator = torch.Generator().manual_seed(seed)
-    network = build(architecture, images.shape[3], answers.classes, generator)
-    chosen = settings or TrainingSettings.for_images(len(images), samples=TRAINING_SAMPLES)
+    network = build(architecture, lesson.channels, lesson.classes, generator)
+    seconds = 0.0
+    for number, (images, answers) in enumerate(lesson.parts):
+        chosen = settings or TrainingSettings.for_images(len(images), samples=TRAINING_SAMPLES)
+        if number:
+            chosen = replace(chosen, learning_rate=chosen.learning_rate * FINE_TUNING_RATE)
+        seconds += _learn(network, images, answers, chosen, generator, progress)
+    return Copycat(network, seconds)
+
+
+def _learn(
+    network: nn.Module,
+    images: NDArray[np.uint8],
+    answers: Answers,
+    settings: TrainingSettings,
+    generator: torch.Generator,
+    progress: Progress,
+) -> float:
     # The answers are as soft as the policy lets them be; smoothing them further would only blur.
-    chosen = replace(chosen, label_smoothing=chosen.label_smoothing if answers.scores is None else 0.0)
+    smoothing = settings.label_smoothing if answers.scores is None else 0.0
     targets = answers.targets()
     if len(images) == 1:
         # Of a small image one value is left in each channel, and batch normalisation needs two.
         images, targets = np.repeat(images, 2, axis=0), np.repeat(targets, 2, axis=0)
-    fitted = fit(
-        network,
-        images,
-        targets,
-        chosen,
-        generator,
-        progress=progress,
-        description=f"copycat of {len(answers)} answers",
-    )
-    return Copycat(fitted.network, fitted.seconds)
+    description = f"copycat of {len(answers)} answers"
+    chosen = replace(settings, label_smoothing=smoothing)
+    return fit(network, images, targets, chosen, generator, progress=progress, description=description).seconds
+
+
+LEARNERS = ("supervised",)
+
+
+def check_learner(name: str) -> None:
+    """See to it that there is such a learner.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in LEARNERS:
+        raise UsageError(f"unknown learner {name!r}", hint=f"use {' or '.join(LEARNERS)}")
 
 
 class CopycatTrainer:
@@ -89,9 +148,9 @@ class CopycatTrainer:
         """How many are trained at once."""
         return self._workers
 
-    def submit(self, images: NDArray[np.uint8], answers: Answers, architecture: str, seed: int) -> Future[Copycat]:
+    def submit(self, lesson: Lesson, architecture: str, seed: int, learner: str = "supervised") -> Future[Copycat]:
         """Begin to train one; see `train_copycat`."""
-        return self._pool.submit(train_copycat, images, answers, architecture, seed, progress=self._progress)
+        return self._pool.submit(train_copycat, lesson, architecture, seed, learner=learner, progress=self._progress)
 
     def __enter__(self) -> CopycatTrainer:
         torch.set_num_threads(1)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from attack.budget import BudgetedOracle
-from attack.copycat import Copycat, CopycatTrainer
+from attack.copycat import Copycat, CopycatTrainer, Lesson, train_copycat
 from attack.ledger import AttackIdentity, Ledger
 from attack.oracle import Oracle
-from attack.strategies import Strategy
-from foundation.answers import Answers, concatenate
-from foundation.errors import DataError, UsageError
+from attack.paid import Paid, examples
+from attack.strategies import State, Strategy
+from foundation.errors import UsageError
 from foundation.progress import SILENT, Progress
 
 # Images asked for in one call: what a strategy decides on at once, and what one transaction of the ledger holds.
@@ -25,6 +28,9 @@ BATCH = 512
 
 # Proposals in a row without one new image, after which a strategy counts as run out (a pool of one black picture).
 STALE_PROPOSALS = 20
+
+# Queried images of each answer that are kept to look at.
+EXAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class ThiefSettings:
         budgets: numbers of queries at which a copycat is trained, ascending.
         seed: of this thief.
         data: identifies the images behind the pool (the data set's sha256).
+        learner: how the copycat learns; see `attack.copycat.LEARNERS`.
     """
 
     pool: str
@@ -46,6 +53,7 @@ class ThiefSettings:
     budgets: tuple[int, ...]
     seed: int
     data: str
+    learner: str = "supervised"
 
     def __post_init__(self) -> None:
         if not self.budgets or self.budgets[0] < 1 or list(self.budgets) != sorted(set(self.budgets)):
@@ -54,9 +62,16 @@ class ThiefSettings:
                 hint="for example --budget 1000, or --budget 250 --budget 1000",
             )
 
-    def identity(self, oracle: Oracle) -> AttackIdentity:
-        """Under which name the ledger keeps this thief's queries."""
+    def identity(self, oracle: Oracle, *, trains: bool = False) -> AttackIdentity:
+        """Under which name the ledger keeps this thief's queries.
+
+        Args:
+            oracle: the victim.
+            trains: whether the strategy's choice depends on a network: then the thief's is a part of the name.
+        """
         thief = {"pool": self.pool, "strategy": self.strategy, "seed": self.seed, "data": self.data}
+        if trains:
+            thief["architecture"] = self.architecture
         return AttackIdentity(oracle.identity, oracle.policy, json.dumps(thief, sort_keys=True))
 
 
@@ -70,7 +85,8 @@ class Theft:
         device_queries: how many of them the device answered in this process; the rest were in the ledger already.
         copycat: the thief, trained or still in training.
         answer_histogram: int64 [classes], how often the victim answered each class.
-        seconds_query: wall clock of asking, from the first query on.
+        examples: some of the queried images, uint8 [M, H, W, C], and the class answered to each, int64 [M].
+        seconds_query: wall clock of asking, from the first query on, with the training of substitutes.
         device_seconds: inference time on the device, for all queries.
     """
 
@@ -79,32 +95,9 @@ class Theft:
     device_queries: int
     copycat: Future[Copycat]
     answer_histogram: NDArray[np.int64]
+    examples: tuple[NDArray[np.uint8], NDArray[np.int64]]
     seconds_query: float
     device_seconds: float
-
-
-@dataclass
-class TrainingSet:
-    """What the thief has paid for so far, in the order asked."""
-
-    images: list[NDArray[np.uint8]] = field(default_factory=list)
-    answers: list[Answers] = field(default_factory=list)
-
-    def add(self, images: NDArray[np.uint8], answers: Answers) -> None:
-        """Take a batch."""
-        if len(images):
-            self.images.append(images)
-            self.answers.append(answers)
-
-    def joined(self) -> tuple[NDArray[np.uint8], Answers]:
-        """All images uint8 [N, H, W, C] and their answers.
-
-        Raises:
-            DataError: there is none.
-        """
-        if not self.images:
-            raise DataError("the strategy proposed no image at all")
-        return np.concatenate(self.images), concatenate(self.answers)
 
 
 def extract(
@@ -115,6 +108,8 @@ def extract(
     trainer: CopycatTrainer,
     *,
     wanted: Collection[int] | None = None,
+    unlabelled: Callable[[int], NDArray[np.uint8]] | None = None,
+    spool: Path | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[Theft]:
     """Steal: spend each budget in turn and train a copycat on everything paid for so far.
@@ -128,36 +123,81 @@ def extract(
         settings: the thief.
         trainer: trains the copycats while the asking goes on.
         wanted: budgets that still need a copycat, where an earlier run has the others; None for all.
+        unlabelled: gives images of the pool that nobody asked about, for learners that want them.
+        spool: directory on whose disk the queried images stand meanwhile; None: the system's for temporary files.
         progress: where to show it.
     """
-    part = ledger.attack(settings.identity(oracle), oracle.classes)
-    asking = BudgetedOracle(oracle, part, settings.budgets[-1])
-    paid = TrainingSet()
-    seconds = 0.0
-    for budget in settings.budgets:
-        start = time.perf_counter()
-        _spend(asking, strategy, paid, budget, progress)
-        seconds += time.perf_counter() - start
-        if wanted is not None and budget not in wanted:
-            continue
-        images, answers = paid.joined()
-        copycat = trainer.submit(images, answers, settings.architecture, settings.seed)
-        histogram = np.bincount(answers.top1(), minlength=oracle.classes)
-        device_seconds = float(answers.device_ns.sum(dtype=np.float64)) / 1e9
-        yield Theft(budget, len(images), asking.asked, copycat, histogram, seconds, device_seconds)
+    with Paid(spool) as paid:
+        walk = _Walk(oracle, strategy, ledger, settings, paid, unlabelled, progress)
+        for budget in settings.budgets:
+            walk.spend(budget)
+            if wanted is None or budget in wanted:
+                yield walk.theft(budget, trainer)
 
 
-def _spend(asking: BudgetedOracle, strategy: Strategy, paid: TrainingSet, budget: int, progress: Progress) -> None:
-    """Ask until `budget` distinct images are paid for, or the strategy has no more that are new."""
-    stale = 0
-    with progress.task(f"asking {asking.oracle.policy}", budget) as advance:
-        advance(asking.spent)
-        while asking.spent < budget:
-            proposal = strategy.propose(min(BATCH, budget - asking.spent))
-            if not len(proposal.images) or stale >= STALE_PROPOSALS:
-                return
-            answered = asking.ask(proposal.images, proposal.provenance)
-            strategy.observe(answered.images, answered.answers)
-            stale = 0 if len(answered.images) else stale + 1
-            paid.add(answered.images, answered.answers)
-            advance(len(answered.images), f"{answered.asked} new")
+class _Walk:
+    """One thief on the way."""
+
+    def __init__(
+        self,
+        oracle: Oracle,
+        strategy: Strategy,
+        ledger: Ledger,
+        settings: ThiefSettings,
+        paid: Paid,
+        unlabelled: Callable[[int], NDArray[np.uint8]] | None,
+        progress: Progress,
+    ) -> None:
+        self.notes = ledger.attack(settings.identity(oracle, trains=strategy.trains), oracle.classes)
+        self.asking = BudgetedOracle(oracle, self.notes, settings.budgets[-1])
+        self.strategy, self.settings, self.paid, self.progress = strategy, settings, paid, progress
+        self.unlabelled = unlabelled
+        self.seconds = 0.0
+
+    def spend(self, budget: int) -> None:
+        """Ask until `budget` distinct images are paid for, or the strategy has no more that are new."""
+        start, stale, asking = time.perf_counter(), 0, self.asking
+        with self.progress.task(f"asking {asking.oracle.policy}", budget) as advance:
+            advance(asking.spent)
+            while asking.spent < budget:
+                state = State(min(BATCH, budget - asking.spent), self.paid, self.notes, self._substitute)
+                proposal = self.strategy.propose(state)
+                if not len(proposal.images) or stale >= STALE_PROPOSALS:
+                    break
+                answered = asking.ask(proposal.images, proposal.provenance)
+                self.strategy.observe(answered.images, answered.answers)
+                stale = 0 if len(answered.images) else stale + 1
+                self.paid.add(answered.images, answered.answers, proposal.part)
+                advance(len(answered.images), f"{answered.asked} new")
+        self.seconds += time.perf_counter() - start
+
+    def theft(self, budget: int, trainer: CopycatTrainer) -> Theft:
+        """Train a copycat of what was paid for."""
+        lesson = Lesson(self.paid.parts(), self.unlabelled)
+        device_ns = sum(int(answers.device_ns.sum(dtype=np.int64)) for _, answers in lesson.parts)
+        histogram = sum(np.bincount(answers.top1(), minlength=lesson.classes) for _, answers in lesson.parts)
+        return Theft(
+            budget=budget,
+            queries=len(lesson),
+            device_queries=self.asking.asked,
+            copycat=self._copycat(lesson, trainer),
+            answer_histogram=np.asarray(histogram, np.int64),
+            examples=examples(lesson.parts, EXAMPLES),
+            seconds_query=self.seconds,
+            device_seconds=device_ns / 1e9,
+        )
+
+    def _copycat(self, lesson: Lesson, trainer: CopycatTrainer) -> Future[Copycat]:
+        settings = self.settings
+        own = self.strategy.copycat()
+        if own is None:
+            return trainer.submit(lesson, settings.architecture, settings.seed, settings.learner)
+        ready: Future[Copycat] = Future()
+        # It was trained while it asked: those seconds are counted there.
+        ready.set_result(Copycat(copy.deepcopy(own).eval(), 0.0))
+        return ready
+
+    def _substitute(self) -> nn.Module:
+        settings = self.settings
+        lesson = Lesson(self.paid.parts(), self.unlabelled)
+        return train_copycat(lesson, settings.architecture, settings.seed, progress=self.progress).network

@@ -35,12 +35,32 @@ class Pool:
     take: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
     origin: Callable[[int], str]
 
+    def pays(self, budget: int) -> None:
+        """See to it that each of `budget` queries can have an image of its own.
+
+        Raises:
+            DataError: the pool is too small.
+        """
+        if self.size is not None and self.size < budget:
+            raise DataError(
+                f"pool {self.name} holds {self.size} images, the budget is {budget}",
+                hint="lower the budget, take a larger pool, or grow it with --strategy amplify",
+            )
+
+
+def find_pools(
+    name: str, dataset: Dataset, seed: int, proxy: Callable[[], NDArray[np.uint8]] | None = None
+) -> tuple[Pool, ...]:
+    """The parts of a pool whose name may be several joined by `+`, as in `npd+pd:100`; see `find_pool`."""
+    parts = [name] if Path(name).exists() else name.split("+")
+    return tuple(find_pool(part, dataset, seed, proxy) for part in parts)
+
 
 def find_pool(name: str, dataset: Dataset, seed: int, proxy: Callable[[], NDArray[np.uint8]] | None = None) -> Pool:
     """The pool of that name, for one thief.
 
     Args:
-        name: `npd`, `proxy`, `pd:N`, or the path of a folder or `.npz` of images.
+        name: `npd`, `proxy`, `pd:N`, or the path of a folder or `.npz` of images; not a composed one.
         dataset: the victim's; gives the images' shape and the `thief` split.
         seed: of the thief: which N images of the domain it has, which procedural images it makes.
         proxy: makes the other hospital's images; None where the data set has no other hospital.

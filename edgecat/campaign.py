@@ -9,15 +9,15 @@ import numpy as np
 from attack.copycat import CopycatTrainer
 from attack.extraction import ThiefSettings
 from attack.ledger import Ledger
-from attack.pools import Pool, find_pool
-from attack.strategies import find_strategy
+from attack.pools import Pool, find_pools
+from attack.strategies import default_strategy, find_strategy
 from benchmarks.records import AccuracyOnDevice, Attack
 from edge.deployment import deploy
 from edge.devices.opening import OpenDevice
 from edgecat.journal import Journal
 from edgecat.settings import RunSettings
 from edgecat.stages.data import second_hospital
-from edgecat.stages.theft import Stolen, Target, default_strategy, steal
+from edgecat.stages.theft import Stolen, Target, steal
 from foundation.answers import AnswerPolicy
 from foundation.manifest import Artifact
 from foundation.progress import SILENT, Progress
@@ -59,8 +59,8 @@ class Campaign:
             target = Target(oracle, name, device.info.kind, self.dataset, answers, self.journal.run_id)
             stolen: deque[Stolen] = deque()
             for thief, budgets in missing:
-                pool = self._pool(thief)
-                thefts = steal(target, pool, thief, ledger, trainer, wanted=budgets, progress=self.progress)
+                pools = self._pools(thief)
+                thefts = steal(target, pools, thief, ledger, trainer, wanted=budgets, progress=self.progress)
                 stolen.extend(thefts)
                 self._collect(stolen, keep=2 * trainer.workers)
             self._collect(stolen, keep=0)
@@ -80,11 +80,11 @@ class Campaign:
             for number in range(settings.seeds)
         ]
         for thief in thieves[:: settings.seeds]:
-            find_strategy(thief.strategy, self._pool(thief), thief.budgets[-1], thief.seed)
+            find_strategy(thief.strategy, self._pools(thief), thief.budgets[-1], thief.seed)
         return thieves
 
-    def _pool(self, thief: ThiefSettings) -> Pool:
-        return find_pool(thief.pool, self.dataset, thief.seed, self._proxy)
+    def _pools(self, thief: ThiefSettings) -> tuple[Pool, ...]:
+        return find_pools(thief.pool, self.dataset, thief.seed, self._proxy)
 
     def _missing(self, thief: ThiefSettings, artifact: str) -> set[int]:
         """Budgets of this thief that have no record."""

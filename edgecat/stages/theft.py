@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,14 +44,9 @@ class Target:
     run_id: str
 
 
-def default_strategy(pool: str) -> str:
-    """A few images of the problem domain are grown; any other pool is asked about at random."""
-    return "amplify" if pool.startswith("pd:") else "random"
-
-
 def steal(
     target: Target,
-    pool: Pool,
+    pools: Sequence[Pool],
     thief: ThiefSettings,
     ledger: Ledger,
     trainer: CopycatTrainer,
@@ -60,7 +55,7 @@ def steal(
     progress: Progress = SILENT,
 ) -> Iterator[Stolen]:
     """One thief at each of its budgets; see `attack.extraction.extract`."""
-    strategy = find_strategy(thief.strategy, pool, thief.budgets[-1], thief.seed)
+    strategy = find_strategy(thief.strategy, pools, thief.budgets[-1], thief.seed)
     for theft in extract(target.oracle, strategy, ledger, thief, trainer, wanted=wanted, progress=progress):
         yield Stolen(target, thief, theft)
 

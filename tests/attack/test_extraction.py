@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from victims_in_process import KnownVictim, answer, brighter_half, fixed_logits, half_images, numbered_images
 
 import attack.copycat
-from attack.copycat import Copycat, CopycatTrainer, train_copycat
+from attack.copycat import Copycat, CopycatTrainer, Lesson, train_copycat
 from attack.extraction import Theft, ThiefSettings, extract
 from attack.fidelity import measure_fidelity
 from attack.ledger import Ledger, image_hash
@@ -34,8 +34,9 @@ class WatchedTrainer(CopycatTrainer):
         super().__init__(1)
         self.sets: list[tuple[NDArray[np.uint8], Answers]] = []
 
-    def submit(self, images: NDArray[np.uint8], answers: Answers, architecture: str, seed: int) -> Future[Copycat]:
-        self.sets.append((images, answers))
+    def submit(self, lesson: Lesson, architecture: str, seed: int, learner: str = "supervised") -> Future[Copycat]:
+        (part,) = lesson.parts
+        self.sets.append(part)
         return Future()
 
 
@@ -65,7 +66,7 @@ def steal(
     trainer: CopycatTrainer,
     wanted: set[int] | None = None,
 ) -> list[Theft]:
-    strategy = find_strategy(settings.strategy, pool, settings.budgets[-1], settings.seed)
+    strategy = find_strategy(settings.strategy, [pool], settings.budgets[-1], settings.seed)
     return list(extract(victim, strategy, ledger, settings, trainer, wanted=wanted))
 
 
@@ -109,7 +110,7 @@ def test_another_seed_gives_another_thief() -> None:
     images = half_images(40, 1)
     answers = answer(AnswerPolicy("label"), brighter_half(images))
     settings = TrainingSettings(epochs=2, batch=16)
-    one, other = (train_copycat(images, answers, "plain", seed, settings=settings) for seed in (0, 1))
+    one, other = (train_copycat(Lesson(((images, answers),)), "plain", seed, settings=settings) for seed in (0, 1))
     assert not np.array_equal(predict(one.network, images), predict(other.network, images))
 
 
@@ -309,7 +310,7 @@ def test_a_pool_of_repeated_pictures_ends_below_the_budget(ledger: Ledger) -> No
 
 
 def test_a_strategy_that_proposes_nothing_is_told(ledger: Ledger) -> None:
-    strategy = find_strategy("random", NOISE, 10, 0)
-    strategy.propose(1500)
+    strategy = find_strategy("random", [pool_of(numbered_images(1))], 1, 0)
+    strategy._next = 1  # type: ignore[attr-defined]
     with pytest.raises(DataError, match="no image at all"):
         list(extract(KnownVictim(fixed_logits(2)), strategy, ledger, thief(10), WatchedTrainer()))
