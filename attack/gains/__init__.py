@@ -1,0 +1,1 @@
+"""What a copycat gives its thief beyond labels: adversarial examples, explanations, confidence."""
