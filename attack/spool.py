@@ -28,7 +28,7 @@ class ImageSpool:
     def __init__(self, directory: Path) -> None:
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=directory, prefix="images-", buffering=0)  # noqa: SIM115 - closed by close
+            self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115 - closed by `close`
         except OSError as error:
             raise UsageError(f"cannot keep images in {directory}: {error.strerror or error}") from error
         self._directory = directory

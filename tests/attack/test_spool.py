@@ -1,4 +1,4 @@
-"""Images on disk: what comes out is what went in, memory stays flat, a full disk loses nothing, nothing is left over."""
+"""Images on disk: what comes out is what went in, memory stays flat, a full disk loses nothing."""
 
 from __future__ import annotations
 
