@@ -11,7 +11,7 @@ from attack.budget import BudgetedOracle
 from attack.extraction import BATCH
 from attack.ledger import AttackIdentity, Ledger, image_hash
 from attack.oracle import Oracle
-from foundation.answers import AnswerPolicy, Answers, concatenate
+from foundation.answers import Answers, concatenate
 from foundation.errors import BudgetError
 
 
@@ -23,7 +23,7 @@ class LedgerOracle:
     Boundary draw their first image from the system's entropy instead: give them `x_adv_init`.
 
     Attributes:
-        spent: see `attack.budget.BudgetedOracle`.
+        identity, policy, classes, image_shape: the victim's, see `attack.oracle.Oracle`.
 
     Raises:
         UsageError: the budget is not at least 1.
@@ -38,31 +38,13 @@ class LedgerOracle:
             attack: names the attack in the ledger, with all that tells it from others ("HopSkipJump seed 3").
             budget: distinct images that may be asked about.
         """
+        self.identity, self.policy = oracle.identity, oracle.policy
+        self.classes, self.image_shape = oracle.classes, oracle.image_shape
         identity = AttackIdentity(oracle.identity, oracle.policy, json.dumps({"art": attack}))
         self._part = ledger.attack(identity, oracle.classes)
         self._asking = BudgetedOracle(oracle, self._part, budget)
-        self._oracle, self._origin = oracle, f"art/{attack}"
+        self._origin = f"art/{attack}"
         self._paid: set[bytes] = set()
-
-    @property
-    def identity(self) -> str:
-        """See `attack.oracle.Oracle`."""
-        return self._oracle.identity
-
-    @property
-    def policy(self) -> AnswerPolicy:
-        """See `attack.oracle.Oracle`."""
-        return self._oracle.policy
-
-    @property
-    def classes(self) -> int:
-        """See `attack.oracle.Oracle`."""
-        return self._oracle.classes
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """See `attack.oracle.Oracle`."""
-        return self._oracle.image_shape
 
     @property
     def spent(self) -> int:

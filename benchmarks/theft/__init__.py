@@ -1,0 +1,1 @@
+"""Parts of `benchmarks.extraction`: what a thief with the device in hand copies, ours beside the peers."""
