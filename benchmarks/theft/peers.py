@@ -93,10 +93,11 @@ def art_knockoff(
 ) -> PeerTheft:
     """ART's `KnockoffNets` (Orekondy et al. 2019), with hard labels.
 
-    With hard labels `random` is `CopycatCNN` over again, to the last weight. Adaptive is a bandit whose arms are classes
-    of the pool; it draws with replacement, and asks, fits and predicts one image at a time. ART's default reward `all`
-    divides by the variance of `cert`, which is 0 where a victim answers labels only: the attack ends in NaN. `cert` is
-    then the same for every arm.
+    With hard labels `random` is `CopycatCNN` over again, to the last weight.
+
+    Adaptive is a bandit whose arms are classes of the pool; it draws with replacement, and asks, fits and predicts one
+    image at a time. ART's default reward `all` divides by the variance of `cert`, which is 0 where a victim answers
+    labels only: the attack ends in NaN. `cert` alone is then the same for every arm.
 
     Args:
         oracle: the victim; ART is given its top-1 class only, whatever the policy.
