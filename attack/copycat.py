@@ -71,6 +71,7 @@ def train_copycat(
     seed: int,
     *,
     learner: str = "supervised",
+    network: nn.Module | None = None,
     settings: TrainingSettings | None = None,
     progress: Progress = SILENT,
 ) -> Copycat:
@@ -83,12 +84,14 @@ def train_copycat(
         architecture: of the thief's choice; see `victim.models.build`.
         seed: of initial weights, order and augmentation.
         learner: a key of `LEARNERS`.
+        network: is trained on, in place, instead of a new one of the architecture.
         settings: None fits them to each part.
         progress: where to show it.
     """
     check_learner(learner)
     generator = torch.Generator().manual_seed(seed)
-    network = build(architecture, lesson.channels, lesson.classes, generator)
+    if network is None:
+        network = build(architecture, lesson.channels, lesson.classes, generator)
     seconds = 0.0
     for number, (images, answers) in enumerate(lesson.parts):
         chosen = settings or TrainingSettings.for_images(len(images), samples=TRAINING_SAMPLES)
