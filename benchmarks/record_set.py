@@ -133,7 +133,7 @@ class RecordSet:
             DataError: a record's fidelity is not what its predictions say.
         """
         rows = []
-        for attack in self.attacks[key]:
+        for attack in self.attacks.get(key, []):
             hits = np.asarray(attack.thief_predictions, np.int64) == self.reference(attack, key)
             if len(hits) and abs(hits.mean() - attack.fidelity) > 1e-6:
                 raise DataError(

@@ -75,11 +75,13 @@ class Attack(BaseRecord):
 class Transfer(Model):
     """Adversarial examples made on the copycat with one bound, asked of the victim on its device.
 
+    Fooled: names another class than the victim gives the clean image.
+
     Attributes:
         epsilon: bound of the change of a pixel (L-infinity), in 1/255.
-        copycat_fooled: share of the examples whose class the copycat no longer names.
-        victim_fooled: the same, of the victim's answers.
-        random_noise: the same, of the victim's answers to as large a change by random signs: the control.
+        copycat_fooled: share of the examples that fool the copycat.
+        victim_fooled: share that fool the victim.
+        random_noise: share of images that fool the victim with as large a change of random signs: the control.
         queries: what the measuring cost, outside every thief's budget.
     """
 
@@ -91,14 +93,16 @@ class Transfer(Model):
 
 
 class Saliency(Model):
-    """How alike thief's and victim's saliency maps are, means over images; each beside its control.
+    """How alike thief's and victim's saliency maps are, means over images.
+
+    The controls are the same between the victim and an untrained network of the thief's architecture.
 
     Attributes:
         images: test images compared.
         rank_correlation: Spearman's, over an image's pixels, in [-1, 1].
-        rank_correlation_control: the same where no likeness is to be expected.
+        rank_correlation_control: its control.
         top_overlap: share that the two sets of the 10 % most salient pixels have in common.
-        top_overlap_control: the same where no likeness is to be expected.
+        top_overlap_control: its control.
     """
 
     images: Count

@@ -58,6 +58,11 @@ class Thief(Part):
         return AttackKey(**{name: getattr(self, name) for name in AttackKey._fields})
 
     @property
+    def name(self) -> str:
+        """Strategy, and learner where it is not the plain one."""
+        return thief_name(self.key)
+
+    @property
     def series(self) -> AttackKey:
         """The same for every budget of this thief."""
         return self.key._replace(budget=0)
@@ -73,8 +78,9 @@ class AttackSummary(Thief):
         accuracy_ci: likewise, for the thief's accuracy; None where no victim record tells the labels.
         most_frequent: agreement of always naming the reference's most frequent answer.
         class_fidelity: fidelity by the reference's class.
-        baseline: the strategy and learner compared with: `random` of the same pool, learner and budget; for a `random`
-            thief that is not supervised, the supervised one. None where no thief of the same seeds is on record.
+        baseline: whom the thief is compared with: `random` of the same pool, learner and budget; where a pool is too
+            small for that, the strategy with its chosen variants chosen at random (`amplify` for `amplify:kcenter`);
+            for `random` itself by another learner, the supervised one. None where no such thief is on record.
         gain_ci: fidelity less the baseline's; see `benchmarks.statistics.difference_interval`.
         beats_random: whether that interval lies above 0. None: no baseline, or it is the baseline itself.
         answered_classes: how many classes the victim named in answer to these thieves' queries.
@@ -179,11 +185,19 @@ def summarise_gain(key: AttackKey, gains: Sequence[Gain]) -> GainSummary:
     )
 
 
-def baseline_key(key: AttackKey) -> AttackKey | None:
-    """Whom a thief has to beat; see `AttackSummary.baseline`."""
-    if key.strategy != "random":
-        return key._replace(strategy="random")
-    return None if key.learner == "supervised" else key._replace(learner="supervised")
+def thief_name(key: AttackKey) -> str:
+    """`kcenter`, or `kcenter (semi)` of a thief that learns otherwise than from its answers alone."""
+    return key.strategy if key.learner == "supervised" else f"{key.strategy} ({key.learner})"
+
+
+def baselines(key: AttackKey) -> list[AttackKey]:
+    """Whom a thief has to beat, the first on record of these; see `AttackSummary.baseline`."""
+    parts = key.strategy.split("+")
+    plain = ["amplify" if part.startswith("amplify") else "random" for part in parts]
+    strategies = ["random", "+".join(["random"] * len(parts)), "+".join(plain)]
+    if key.strategy in strategies[:2]:
+        return [] if key.learner == "supervised" else [key._replace(learner="supervised")]
+    return [key._replace(strategy=strategy) for strategy in strategies if strategy != key.strategy]
 
 
 def most_frequent(answers: NDArray[np.int64]) -> float:
@@ -193,17 +207,13 @@ def most_frequent(answers: NDArray[np.int64]) -> float:
 
 def _against_random(held: RecordSet, key: AttackKey) -> tuple[str | None, Interval | None]:
     """The baseline's name and the interval of the fidelity beyond it, over the seeds that both have."""
-    other = baseline_key(key)
-    if other is None or other not in held.attacks:
-        return None, None
-    own, theirs = (dict(zip((a.seed for a in held.attacks[k]), held.hits(k), strict=True)) for k in (key, other))
-    seeds = sorted(own.keys() & theirs.keys())
-    if not seeds:
-        return None, None
-    interval = difference_interval(
-        [own[seed] for seed in seeds], [theirs[seed] for seed in seeds], np.random.default_rng(0)
-    )
-    return f"{other.strategy}, {other.learner}", interval
+    own = dict(zip((attack.seed for attack in held.attacks[key]), held.hits(key), strict=True))
+    for other in baselines(key):
+        theirs = dict(zip((a.seed for a in held.attacks.get(other, [])), held.hits(other), strict=True))
+        if seeds := sorted(own.keys() & theirs.keys()):
+            pairs = [own[seed] for seed in seeds], [theirs[seed] for seed in seeds]
+            return thief_name(other), difference_interval(*pairs, np.random.default_rng(0))
+    return None, None
 
 
 def _by_class(

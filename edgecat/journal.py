@@ -12,6 +12,7 @@ from benchmarks.report import write_report
 from benchmarks.summary import Summary, summarise
 from edgecat.directory import RunDirectory
 from edgecat.stages.data import contact_sheet
+from edgecat.stages.queried import load_queried
 from foundation.progress import SILENT, Progress
 from victim.dataset import Dataset
 
@@ -37,5 +38,7 @@ class Journal:
 
     def report(self, dataset: Dataset) -> Summary:
         """Write the report and derive the document."""
-        page = write_report(self.records, self.directory.path, contact_sheet(dataset))
+        page = write_report(
+            self.records, self.directory.path, contact_sheet(dataset), load_queried(self.directory.path)
+        )
         return summarise(self.records, page)

@@ -2,5 +2,6 @@
 
 from benchmarks.report.page import write_report
 from benchmarks.report.pictures import contact_sheet
+from benchmarks.report.queried import QueriedImages
 
-__all__ = ["contact_sheet", "write_report"]
+__all__ = ["QueriedImages", "contact_sheet", "write_report"]

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.record_set import AttackKey, RecordSet
+from benchmarks.record_set import RecordSet
 from benchmarks.records import Context, DeviceKind, Record, Victim
 from benchmarks.report import plots, tables, words
 from benchmarks.report.content import Code, Picture, Report, Section, Table, drawn
 from benchmarks.report.drawing import Drawing
 from benchmarks.report.pictures import contact_sheet
-from benchmarks.summary import AttackSummary, Summary, summarise
+from benchmarks.report.queried import QueriedImages, queried_section
+from benchmarks.report.thefts import copy_section, gains_section, theft_blocks, worst_confusion
+from benchmarks.report.verdict import against_random, verdict
+from benchmarks.summary import Summary, summarise
 from foundation.errors import DataError
 from foundation.files import write_bytes, write_text
 
@@ -26,7 +29,10 @@ _PER_CLASS = 8
 
 
 def write_report(
-    records: Iterable[Record], out_dir: Path, contact_sheet: dict[str, NDArray[np.uint8]] | None = None
+    records: Iterable[Record],
+    out_dir: Path,
+    contact_sheet: dict[str, NDArray[np.uint8]] | None = None,
+    queried: Sequence[QueriedImages] = (),
 ) -> Path:
     """Write `report.html` (one file that needs no other), `report.md` and `plots/`.
 
@@ -34,6 +40,7 @@ def write_report(
         records: of one run, or of runs that belong together. Whatever is missing is left out.
         out_dir: where to; files of an earlier report are replaced.
         contact_sheet: some images of each class, uint8 [N, height, width, 1 or 3], by class name.
+        queried: some of the images that thieves asked about, with the victim's answers.
 
     Returns:
         The path of `report.html`.
@@ -45,7 +52,7 @@ def write_report(
     held = RecordSet(tuple(records))
     if not held.records:
         raise DataError("there are no records to report", hint="edgecat run or edgecat attack makes some")
-    report = compose(held, contact_sheet)
+    report = compose(held, contact_sheet, queried)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("benchmarks.report", "templates"),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",), default=False),
@@ -65,7 +72,9 @@ def write_report(
     return page
 
 
-def compose(held: RecordSet, images: dict[str, NDArray[np.uint8]] | None) -> Report:
+def compose(
+    held: RecordSet, images: dict[str, NDArray[np.uint8]] | None, queried: Sequence[QueriedImages] = ()
+) -> Report:
     """The report's content, before it becomes a page."""
     summary = summarise(held.records)
     sections: list[Section] = []
@@ -83,8 +92,12 @@ def compose(held: RecordSet, images: dict[str, NDArray[np.uint8]] | None) -> Rep
         sections.append(Section("artefacts", "Exported models", (text,), (tables.artifact_table(summary.artifacts),)))
     for number, (device, kind) in enumerate(_devices(summary), start=1):
         sections.append(_device_section(held, summary, device, kind, number, drawings))
-    if (found := words.best(summary.attacks)) is not None and held.victim is not None:
-        sections.append(_copy_section(held, found, held.victim, drawings))
+    if summary.attacks:
+        sections.append(copy_section(held, summary.attacks, drawings))
+    if (asked := queried_section(queried, held.class_names, pictures)) is not None:
+        sections.append(asked)
+    if summary.gains:
+        sections.append(gains_section(summary.gains, drawings))
     sections.append(_conditions_section(held))
     data = held.victim.dataset.name if held.victim else _data(held.context)
     places = words.listing([words.place(device, kind) for device, kind in _devices(summary)] or ["no device"])
@@ -93,7 +106,7 @@ def compose(held: RecordSet, images: dict[str, NDArray[np.uint8]] | None) -> Rep
     return Report(
         title=f"What {data} leaks on {places}" if summary.attacks else f"{data} on {places}",
         facts=f"edgecat, {when:%d %B %Y, %H:%M} UTC, run {words.listing(runs)}",
-        verdict=words.verdict(summary),
+        verdict=verdict(summary),
         cautions=words.cautions(summary, held.context),
         sections=sections,
         drawings=drawings,
@@ -109,11 +122,10 @@ def _data(context: Context | None) -> str:
 
 def _victim_section(victim: Victim, drawings: list[Drawing]) -> Section:
     names = victim.dataset.class_names
-    drawing = plots.confusion(
-        np.asarray(victim.confusion, np.int64), names, "true class", "class that the victim names", "confusion_victim"
-    )
+    table = np.asarray(victim.confusion, np.int64)
+    drawing = plots.confusion(table, names, "true class", "class that the victim names", "confusion_victim")
     drawings.append(drawing)
-    alt = f"Confusion of the victim over {len(names)} classes. {_worst_confusion(victim.confusion, names)}"
+    alt = f"Confusion of the victim over {len(names)} classes. {worst_confusion(table, names)}"
     figure = drawn(drawing, alt, "The victim's errors on the test split: counts, shaded by their share of the row.")
     return Section("victim", "The victim", (), (tables.data_table(victim), figure))
 
@@ -145,65 +157,9 @@ def _device_section(
         alt = f"Latency of {words.listing([a.name for a in timed])} on {place}; the numbers are in the table above."
         blocks.append(drawn(drawing, alt, f"Latency on {place}."))
     if attacks:
-        blocks += _theft_figures(summary, attacks, number, drawings)
-        blocks += [tables.fidelity_table(attacks, place), tables.cost_table(held, attacks, place)]
-    return Section(f"device-{number}", f"On {place}", (words.CONDITIONS[kind],), blocks)
-
-
-def _theft_figures(
-    summary: Summary, attacks: list[AttackSummary], number: int, drawings: list[Drawing]
-) -> list[Picture]:
-    """A figure for each answer policy and thief's architecture."""
-    figures: list[Picture] = []
-    place = words.place(attacks[0].device, attacks[0].device_kind)
-    accuracy = {
-        a.name: a.accuracy_on_device
-        for a in summary.artifacts
-        if a.device == attacks[0].device and a.accuracy_on_device is not None
-    }
-    for answers, thief in dict.fromkeys((a.answers, a.thief_architecture) for a in attacks):
-        own = [a for a in attacks if (a.answers, a.thief_architecture) == (answers, thief)]
-        drawing = plots.theft(own, summary.victim, accuracy, f"theft_{number}_{len(figures) + 1}")
-        drawings.append(drawing)
-        reached = [
-            f"{a.artifact}, {a.strategy}, {a.pool}, {words.count(a.queries)} queries: {words.percent(a.fidelity)}"
-            for a in own
-        ]
-        figures.append(drawn(drawing, f"Fidelity reached on {place}. {'; '.join(reached)}.", _theft_caption(own)))
-    return figures
-
-
-def _theft_caption(attacks: list[AttackSummary]) -> str:
-    caption = (
-        f"Theft through “{attacks[0].answers}” answers by a thief of architecture {attacks[0].thief_architecture}: "
-        "mean over seeds, whiskers are 95\u00a0% intervals over seeds and test images. Dashed lines: “chance” names "
-        "classes by lot, “one class” (where that is notably more) always names the most frequent one, “victim” is the "
-        "attacked model itself."
-    )
-    budgets = {attack.budget for attack in attacks}
-    if len(budgets) > 1:
-        return caption + " Marks of one budget stand a little apart, to be readable."
-    return caption + f" Every thief had a budget of {budgets.pop():,} queries."
-
-
-def _copy_section(held: RecordSet, found: AttackSummary, victim: Victim, drawings: list[Drawing]) -> Section:
-    """How the best thief differs from what it copied, all its seeds together."""
-    key = AttackKey(**{name: getattr(found, name) for name in AttackKey._fields})
-    names = victim.dataset.class_names
-    table = np.zeros((len(names), len(names)), np.int64)
-    for attack in held.attacks[key]:
-        np.add.at(table, (held.reference(attack, key), np.asarray(attack.thief_predictions)), 1)
-    drawing = plots.confusion(
-        table, names, "class that the victim names", "class that the thief names", "confusion_thief"
-    )
-    drawings.append(drawing)
-    text = (
-        f"{found.artifact}, pool {found.pool}, strategy {found.strategy}, “{found.answers}” answers, "
-        f"{words.count(found.queries)} queries, {len(found.seeds)} seed{'s' if len(found.seeds) > 1 else ''} together."
-    )
-    alt = f"Confusion of the best thief with its victim. {_worst_confusion(table.tolist(), names)}"
-    caption = "Test images by the victim's and the thief's answer: counts, shaded by their share of the row."
-    return Section("copy", "The best copy against its victim", (text,), (drawn(drawing, alt, caption),))
+        blocks += theft_blocks(held, summary, attacks, number, drawings)
+    paragraphs = (words.CONDITIONS[kind], *against_random(attacks))
+    return Section(f"device-{number}", f"On {place}", paragraphs, blocks)
 
 
 def _conditions_section(held: RecordSet) -> Section:
@@ -214,8 +170,8 @@ def _conditions_section(held: RecordSet) -> Section:
     text = (
         "Fidelity is the share of test images on which thief and attacked model name the same class; correct fidelity "
         "counts only those that the attacked model gets right. Intervals are 95\u00a0% bootstrap intervals; those of "
-        "attacks draw seeds and test images anew. Latency counts inference alone, without warm-up and without the way "
-        "over adb. Raw samples are in results.jsonl."
+        "attacks draw seeds and test images anew; differences from random are paired over both. Latency counts "
+        "inference alone, without warm-up and without the way over adb. Raw samples are in results.jsonl."
     )
     return Section("conditions", "Conditions", (text,), blocks)
 
@@ -224,15 +180,6 @@ def _devices(summary: Summary) -> list[tuple[str, DeviceKind]]:
     pairs = [(artifact.device, artifact.device_kind) for artifact in summary.artifacts]
     pairs += [(attack.device, attack.device_kind) for attack in summary.attacks]
     return list(dict.fromkeys((device, kind) for device, kind in pairs if device is not None and kind is not None))
-
-
-def _worst_confusion(table: list[list[int]], names: list[str]) -> str:
-    """The largest number off the diagonal, in words."""
-    wrong = np.asarray(table, np.int64) * (1 - np.eye(len(names), dtype=np.int64))
-    if not wrong.sum():
-        return "Nothing is confused."
-    row, column = np.unravel_index(int(wrong.argmax()), wrong.shape)
-    return f"Most often confused: {names[row]} with {names[column]}, {wrong[row, column]:,} times."
 
 
 def _markdown(text: str) -> str:

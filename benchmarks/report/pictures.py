@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from foundation.errors import DataError
 
-_TILE = 128  # pixels of a tile's longer side, at most
+_TILE = 128
 _GAP = 4
 _TITLE = 30
 # As on a light box: the ground of radiographs, and readable on light and dark pages alike.
@@ -21,7 +21,7 @@ _GROUND, _INK = "#101214", "#e8eaed"
 
 
 def contact_sheet(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], class_names: Sequence[str], per_class: int
+    images: NDArray[np.uint8], labels: NDArray[np.int64], class_names: Sequence[str], per_class: int, tile: int = _TILE
 ) -> bytes:
     """Draw the first `per_class` images of each class, a row for each class with its name above.
 
@@ -32,6 +32,7 @@ def contact_sheet(
         labels: int64 [N], index into `class_names`.
         class_names: names of the rows, in order.
         per_class: images in a row, ≥ 1.
+        tile: pixels of an image's longer side on the sheet, at most.
 
     Returns:
         A PNG file's content.
@@ -41,7 +42,7 @@ def contact_sheet(
     """
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in (1, 3) or 0 in images.shape[1:]:
         raise DataError(f"a contact sheet wants uint8 N x H x W x 1 or 3, not {images.dtype} {images.shape}")
-    width, height = _tile_size(images.shape[2], images.shape[1])
+    width, height = _tile_size(images.shape[2], images.shape[1], tile)
     rows = [np.flatnonzero(labels == k)[:per_class] for k in range(len(class_names))]
     longest = max([1, *(len(row) for row in rows)])
     sheet = Image.new(
@@ -54,18 +55,17 @@ def contact_sheet(
         title = name if len(row) else f"{name} (no images)"
         draw.text((_GAP, top + 6), _fitting(title, font, sheet.width - 2 * _GAP), fill=_INK, font=font)
         for column, index in enumerate(row):
-            tile = _tile(images[index], (width, height))
-            sheet.paste(tile, (_GAP + column * (width + _GAP), top + _TITLE))
+            sheet.paste(_tile(images[index], (width, height)), (_GAP + column * (width + _GAP), top + _TITLE))
     stream = BytesIO()
     sheet.save(stream, "PNG")
     return stream.getvalue()
 
 
-def _tile_size(width: int, height: int) -> tuple[int, int]:
+def _tile_size(width: int, height: int, tile: int) -> tuple[int, int]:
     longer = max(width, height)
-    if longer <= _TILE:
-        return width * (_TILE // longer), height * (_TILE // longer)
-    return max(1, width * _TILE // longer), max(1, height * _TILE // longer)
+    if longer <= tile:
+        return width * (tile // longer), height * (tile // longer)
+    return max(1, width * tile // longer), max(1, height * tile // longer)
 
 
 def _tile(image: NDArray[np.uint8], size: tuple[int, int]) -> Image.Image:

@@ -1,30 +1,25 @@
-"""The figures of a report: latency, theft, confusion."""
+"""The figures of a report that are not curves: latency, confusion."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
 from benchmarks.report.drawing import (
-    DASHES,
     INK,
-    MARKERS,
     PALETTE,
     WIDTH,
     Drawing,
     house_style,
     new_figure,
-    percent_axis,
     plain,
-    reference_line,
     render,
 )
 from benchmarks.report.words import number
-from benchmarks.summary import ArtifactSummary, AttackSummary, VictimSummary
+from benchmarks.summary import ArtifactSummary
 
 _NUMBERED_CLASSES = 12
 _NOTABLE = 0.05
@@ -51,41 +46,6 @@ def latency_bars(artifacts: Sequence[ArtifactSummary], name: str) -> Drawing:
     axes.set_xlim(0, 1.15 * float(p90.max()))
     axes.grid(axis="x")
     axes.set_xlabel("latency of one inference, ms: bar and number p50, whisker to p90")
-    return render(figure, name)
-
-
-@house_style()
-def theft(
-    attacks: Sequence[AttackSummary], victim: VictimSummary | None, accuracy: dict[str, float], name: str
-) -> Drawing:
-    """Fidelity and the thief's accuracy against queries, or side by side where there is only one budget.
-
-    Args:
-        attacks: thieves on one device under one answer policy; a row of panels for each artefact.
-        victim: gives the levels that need no theft.
-        accuracy: each attacked artefact's own accuracy on the device.
-        name: the figure's name.
-    """
-    artifacts = list(dict.fromkeys(attack.artifact for attack in attacks))
-    series = list(dict.fromkeys(_series(attack) for attack in attacks))
-    curve = len({attack.budget for attack in attacks}) > 1
-    height = 2.9 if curve else 1.0 + 0.42 * len(series)
-    figure = new_figure(height * len(artifacts) + (0.6 if curve else 0.1))
-    grid = figure.subplots(len(artifacts), 2, sharey="row", squeeze=False)
-    for row, artifact in zip(grid, artifacts, strict=True):
-        own = [attack for attack in attacks if attack.artifact == artifact]
-        draw = _curves if curve else _dots
-        draw(row[0], own, series, "fidelity")
-        draw(row[1], own, series, "accuracy")
-        row[0].set_title(f"{plain(artifact)}: fidelity", pad=18 if not curve else None)
-        row[1].set_title("thief's accuracy", pad=18 if not curve else None)
-        if victim is not None:
-            _references(row, own, victim, "y" if curve else "x")
-        if artifact in accuracy:
-            reference_line(row[1], accuracy[artifact], "victim", "y" if curve else "x")
-    if curve:
-        handles, labels = grid[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(series)))
     return render(figure, name)
 
 
@@ -122,75 +82,3 @@ def confusion(table: NDArray[np.int64], class_names: Sequence[str], rows: str, c
     axes.set_ylabel(rows)
     axes.set_xlabel(columns)
     return render(figure, name)
-
-
-def _series(attack: AttackSummary) -> str:
-    return f"{attack.strategy}, {attack.pool}"
-
-
-def _value(attack: AttackSummary, what: str) -> tuple[float, tuple[float, float]]:
-    """The mean and its interval's distances below and above."""
-    mean = attack.fidelity if what == "fidelity" else attack.accuracy
-    low, high = (attack.fidelity_ci if what == "fidelity" else attack.accuracy_ci) or (mean, mean)
-    return mean, (max(0.0, mean - low), max(0.0, high - mean))
-
-
-def _curves(axes: Axes, attacks: Sequence[AttackSummary], series: Sequence[str], what: str) -> None:
-    budgets = sorted({attack.budget for attack in attacks})
-    for place, label in enumerate(series):
-        own = sorted((a for a in attacks if _series(a) == label), key=lambda a: a.queries)
-        values = [_value(attack, what) for attack in own]
-        # Moved apart sideways by a few per cent, so that intervals of one budget can be told apart.
-        aside = 1.03 ** (place - (len(series) - 1) / 2)
-        axes.errorbar(
-            [attack.queries * aside for attack in own],
-            [mean for mean, _ in values],
-            yerr=np.array([distance for _, distance in values]).reshape(-1, 2).T,
-            color=PALETTE[place % len(PALETTE)],
-            marker=MARKERS[place % len(MARKERS)],
-            linestyle=DASHES[place // len(PALETTE) % len(DASHES)],
-            markersize=5.5,
-            elinewidth=1.2,
-            capsize=3,
-            label=plain(label),
-        )
-    axes.set_xscale("log")
-    if len(budgets) <= 6:
-        axes.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
-    axes.minorticks_off()
-    axes.set_ylim(0, 1.04)
-    axes.grid(axis="y")
-    axes.set_xlabel("queries")
-    percent_axis(axes, "y")
-    axes.tick_params(labelleft=True)
-
-
-def _dots(axes: Axes, attacks: Sequence[AttackSummary], series: Sequence[str], what: str) -> None:
-    for attack in attacks:
-        place = series.index(_series(attack))
-        mean, distances = _value(attack, what)
-        axes.errorbar(
-            mean,
-            place,
-            xerr=np.array(distances)[:, None],
-            color=PALETTE[place % len(PALETTE)],
-            marker=MARKERS[place % len(MARKERS)],
-            markersize=5.5,
-            elinewidth=1.6,
-            capsize=4,
-        )
-        axes.annotate(f"{100 * mean:.1f}", (mean, place), (0, 7), textcoords="offset points", ha="center", fontsize=9.5)
-    axes.set_yticks(range(len(series)), [plain(label, 22) for label in series])
-    axes.set_ylim(len(series) - 0.4, -0.7)
-    axes.set_xlim(0, 1.02)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
-    axes.grid(axis="x")
-    percent_axis(axes, "x")
-
-
-def _references(row: Sequence[Axes], attacks: Sequence[AttackSummary], victim: VictimSummary, which: str) -> None:
-    """What naming classes by lot reaches, and always naming one class where that is notably more."""
-    for axes, always in zip(row, (attacks[0].most_frequent, victim.most_frequent), strict=True):
-        reference_line(axes, victim.chance, "chance", which)
-        if always > victim.chance + _NOTABLE:
-            reference_line(axes, always, "one class", which, "start")

@@ -1,16 +1,13 @@
-"""The tables of a report."""
+"""The tables of a report, but those of thefts (`benchmarks.report.theft_tables`)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from benchmarks.record_set import RecordSet
 from benchmarks.records import Context, Device, Victim
 from benchmarks.report.content import Table
-from benchmarks.report.words import NOT_MEASURED, bytes_of, count, number, percent, percent_with_interval
-from benchmarks.summary import ArtifactSummary, AttackSummary
+from benchmarks.report.words import NOT_MEASURED, bytes_of, number, percent, percent_with_interval
+from benchmarks.summary import ArtifactSummary
 
 
 def data_table(victim: Victim) -> Table:
@@ -82,50 +79,6 @@ def device_table(artifacts: Sequence[ArtifactSummary], place: str) -> Table:
     return Table(f"On {place}: answers, and latency of one inference", head, rows, frozenset(range(2, 11)))
 
 
-def fidelity_table(attacks: Sequence[AttackSummary], place: str) -> Table:
-    """What the thieves reached."""
-    rows = [
-        (
-            *_thief(a),
-            count(a.queries),
-            f"{len(a.seeds)}",
-            percent_with_interval(a.fidelity, a.fidelity_ci),
-            percent_with_interval(a.accuracy, a.accuracy_ci),
-            percent(a.relative_accuracy),
-            percent(a.correct_fidelity),
-            number(a.macro_f1_ratio),
-        )
-        for a in attacks
-    ]
-    head = (
-        "artefact", "pool", "strategy", "answers", "queries", "seeds", "fidelity (95 %)", "accuracy (95 %)",
-        "relative accuracy", "correct fidelity", "macro-F1 ratio",
-    )  # fmt: skip
-    return Table(f"What thieves reached on {place}; means over seeds", head, rows, frozenset(range(4, 11)))
-
-
-def cost_table(held: RecordSet, attacks: Sequence[AttackSummary], place: str) -> Table:
-    """What it cost the thieves, and what the victim mostly told them."""
-    rows = [
-        (
-            *_thief(a),
-            a.thief_architecture,
-            f"{a.budget:,}",
-            count(a.device_queries),
-            number(a.device_seconds),
-            number(a.seconds_query),
-            number(a.seconds_train),
-            _commonest_answer(held, a),
-        )
-        for a in attacks
-    ]
-    head = (
-        "artefact", "pool", "strategy", "answers", "thief", "budget, queries", "queries sent to the device",
-        "inference on the device, s", "querying, s", "training, s", "commonest answer",
-    )  # fmt: skip
-    return Table(f"What it cost them on {place}; means over seeds", head, rows, frozenset(range(5, 10)))
-
-
 def conditions_table(context: Context | None, devices: Sequence[Device]) -> Table:
     """Device, host, software."""
     rows: list[tuple[str, str]] = []
@@ -146,25 +99,5 @@ def conditions_table(context: Context | None, devices: Sequence[Device]) -> Tabl
     return Table("Where and with what this was measured", ("fact", "value"), rows)
 
 
-def _thief(attack: AttackSummary) -> tuple[str, str, str, str]:
-    return attack.artifact, attack.pool, attack.strategy, attack.answers
-
-
 def _milliseconds(microseconds: float | None) -> str:
     return NOT_MEASURED if microseconds is None else number(microseconds / 1000)
-
-
-def _commonest_answer(held: RecordSet, attack: AttackSummary) -> str:
-    """The class that the victim named most often and its share: near 100 %, the queries told the thief little."""
-    alike = [
-        record.answer_histogram
-        for key, records in held.attacks.items()
-        for record in records
-        if all(getattr(attack, name) == value for name, value in key._asdict().items()) and record.answer_histogram
-    ]
-    if not alike or held.victim is None:
-        return NOT_MEASURED
-    total = np.sum(alike, axis=0)
-    if not total.sum():
-        return NOT_MEASURED
-    return f"{held.victim.dataset.class_names[int(total.argmax())]}, {percent(total.max() / total.sum(), 0)}"

@@ -62,36 +62,27 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:#.{digits}g}" if abs(value) >= 1e-3 else f"{value:.1e}"
 
 
+def points(share: float) -> str:
+    """A difference of shares, with its sign: `+1.2`, `−0.4`."""
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
 def count(value: float) -> str:
     """`4,000`, or `3,998.7` for a mean that is not whole."""
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
+def short_count(value: float) -> str:
+    """For axes and legends: `250`, `16 k`, `1.5 k`, `1 M`."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g}\u00a0{unit}"
+    return f"{value:.3g}"
+
+
 def listing(items: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
-
-
-def best(attacks: Sequence[AttackSummary]) -> AttackSummary | None:
-    """The aggregate with the highest mean fidelity; among equals the one of fewer queries."""
-    return max(attacks, key=lambda attack: (attack.fidelity, -attack.queries), default=None)
-
-
-def verdict(summary: Summary) -> list[str]:
-    """What was found, as sentences: what leaked, how that compares with knowing nothing, and with the victim."""
-    found = best(summary.attacks)
-    if found is None:
-        sentences = [_victim_sentence(summary), "No theft was tried, so nothing is known of what leaks."]
-    else:
-        sentences = [
-            _best_sentence(found, len(summary.attacks)),
-            _chance_sentence(summary, found),
-            _victim_sentence(summary),
-            f"The thief is right on {percent_with_interval(found.accuracy, found.accuracy_ci)}: "
-            f"{percent(found.relative_accuracy)} of the accuracy of the model that it copied.",
-            _pools_sentence(summary.attacks),
-        ]
-    return [sentence for sentence in sentences if sentence]
 
 
 def cautions(summary: Summary, context: Context | None) -> list[str]:
@@ -117,6 +108,22 @@ def _about_attacks(attacks: Sequence[AttackSummary]) -> list[str]:
         found.append(f"Some attacks have only {seeds}: their intervals say little of how thieves vary.")
     if attacks and not any(attack.strategy == "random" for attack in attacks):
         found.append("No thief of this run queried at random, so there is no baseline to hold the others against.")
+    return found + _about_one_class(attacks)
+
+
+def _about_one_class(attacks: Sequence[AttackSummary]) -> list[str]:
+    """A victim that answers one class only can be copied by naming it, and teaches nothing else."""
+    found = [
+        f"On the test split {artifact} named one class only: agreeing with it there takes no theft."
+        for artifact in dict.fromkeys(
+            a.artifact
+            for a in attacks
+            if len(a.class_fidelity) > 1 and sum(c.images > 0 for c in a.class_fidelity) == 1
+        )
+    ]
+    thieves = [f"{a.name} on {a.pool} ({count(a.queries)} queries)" for a in attacks if a.answered_classes == 1]
+    if thieves:
+        found.append(f"The victim answered one class only to all queries of {listing(thieves)}: they taught no other.")
     return found
 
 
@@ -132,44 +139,3 @@ def _about_artifact(artifact: ArtifactSummary) -> list[str]:
     if artifact.validity is not None and not (artifact.validity.min_runs_met and artifact.validity.min_seconds_met):
         found.append(f"The latency of {artifact.name} on {artifact.device} rests on fewer runs than were asked for.")
     return found
-
-
-def _best_sentence(found: AttackSummary, tried: int) -> str:
-    seeds = len(found.seeds)
-    of = f", the best of {tried} measured," if tried > 1 else ""
-    return (
-        f"A thief{of} agrees with {found.artifact} on {percent(found.fidelity)} of test images that were never queried "
-        f"(95\u00a0% interval {100 * found.fidelity_ci[0]:.1f}–{100 * found.fidelity_ci[1]:.1f}\u00a0%, "
-        f"{seeds} seed{'s' if seeds > 1 else ''}). It put {count(found.queries)} queries of pool {found.pool}, chosen "
-        f"by strategy {found.strategy}, to {place(found.device, found.device_kind)}, "
-        f"and saw “{found.answers}” answers."
-    )
-
-
-def _chance_sentence(summary: Summary, found: AttackSummary) -> str:
-    always = f"always naming the most frequent answer agrees on {percent(found.most_frequent)}"
-    if summary.victim is None:
-        return f"For comparison: {always}."
-    return f"For comparison: naming classes by lot agrees on {percent(summary.victim.chance)}, {always}."
-
-
-def _victim_sentence(summary: Summary) -> str:
-    if (victim := summary.victim) is None:
-        return ""
-    return (
-        f"The victim, {victim.architecture}, is right on "
-        f"{percent_with_interval(victim.accuracy, victim.accuracy_ci)} of {victim.images:,} test "
-        f"images of {victim.dataset}."
-    )
-
-
-def _pools_sentence(attacks: Sequence[AttackSummary]) -> str:
-    """The best of each pool: pools cost the thief different things, so the best of all is not the whole story."""
-    pools = list(dict.fromkeys(attack.pool for attack in attacks))
-    if len(pools) < 2:
-        return ""
-    parts = []
-    for pool in pools:
-        top = max((attack for attack in attacks if attack.pool == pool), key=lambda attack: attack.fidelity)
-        parts.append(f"{percent(top.fidelity)} with {pool} ({top.strategy}, {count(top.queries)} queries)")
-    return f"Best fidelity by pool: {listing(parts)}."

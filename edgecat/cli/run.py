@@ -35,13 +35,16 @@ def run(
     ] = None,
     precision: Annotated[Repeated, typer.Option("--precision", help="fp32 or int8; repeatable. Default: both.")] = None,
     pool: options.Pools = None,
-    strategy: options.Strategy = None,
-    budget: options.Budgets = None,
+    resize: options.Resize = False,
+    strategy: options.Strategies = None,
+    baseline: options.Baseline = True,
+    budgets: options.Budgets = None,
     answers: options.Answers = "label",
     seeds: options.Seeds = 3,
     seed: options.Seed = 0,
     architecture: options.Architecture = "residual",
     thief: options.Thief = "plain",
+    learner: options.Learner = "supervised",
     epochs: options.Epochs = None,
     threads: options.Threads = 1,
     runner: options.Runner = "auto",
@@ -90,14 +93,16 @@ def run(
 
 def _settings(values: dict[str, object]) -> RunSettings:
     from edge.devices.spec import parse_spec
-    from edgecat.settings import QUICK_BUDGETS, make_settings
+    from edgecat.settings import QUICK_BUDGETS, make_settings, parse_budgets
 
-    renamed = {"runtime": "runtimes", "precision": "precisions", "pool": "pools", "budget": "budgets"}
+    renamed = {"runtime": "runtimes", "precision": "precisions", "pool": "pools", "strategy": "strategies"}
     given = {renamed.get(name, name): value for name, value in values.items() if value not in (None, [], ())}
     given["device"] = str(parse_spec(None if given.get("device") is None else str(given["device"])))
     if "labels" in given:
         given["labels"] = str(given["labels"])
-    if given.get("quick") and "budgets" not in given:
+    if "budgets" in given:
+        given["budgets"] = parse_budgets(list(map(str, values["budgets"])))  # type: ignore[call-overload]
+    elif given.get("quick"):
         given["budgets"] = QUICK_BUDGETS
     return make_settings(**given)
 
@@ -125,12 +130,13 @@ def report(
         from benchmarks.report import write_report
         from benchmarks.summary import summarise
         from edgecat.directory import RunDirectory
+        from edgecat.stages.queried import load_queried
 
         place = RunDirectory(directory)
         if not place.results.is_file():
             raise DataError(f"{directory} has no {place.results.name}", hint="name the directory of a run")
         found = records.read(place.results, output)
-        page = write_report(found, directory, _contact_sheet(place, output))
+        page = write_report(found, directory, _contact_sheet(place, output), load_queried(directory))
         output.result(summarise(found, page).model_dump(mode="json"), f"report: {page}")
 
 

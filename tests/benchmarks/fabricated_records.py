@@ -12,16 +12,20 @@ from benchmarks.records import (
     AccuracyOnDevice,
     ArtifactRecord,
     Attack,
+    Calibration,
     Context,
     DatasetFacts,
     Device,
     DeviceKind,
+    Gain,
     Latency,
     LatencyConfig,
     Memory,
     Parity,
     Record,
+    Saliency,
     SplitSizes,
+    Transfer,
     Validity,
     Victim,
 )
@@ -183,7 +187,7 @@ class RecordMaker:
             "seed": seed,
             "accuracy": float((thief == self.labels).mean()),
             "fidelity": float(hits.mean()),
-            "fidelity_ci": proportion_interval(hits, self.generator),
+            "fidelity_ci": (max(0.0, hits.mean() - 0.04), min(1.0, hits.mean() + 0.04)),
             "correct_fidelity": float(hits[right].mean()),
             "relative_accuracy": float((thief == self.labels).mean() / right.mean()),
             "macro_f1_ratio": float((thief == self.labels).mean() / right.mean()),
@@ -194,6 +198,73 @@ class RecordMaker:
             "answer_histogram": np.bincount(self.generator.integers(0, self.classes, 4000)).tolist(),
         }
         return Attack(**self.base, **(values | changes))
+
+    def gain(self, artifact: str, seed: int = 0, *, kind: DeviceKind = "embedded", **changes: Any) -> Gain:
+        """What a thief gains beyond labels; examples transfer the better the larger the bound."""
+        chance = self.generator.uniform(-0.03, 0.03)
+        values: dict[str, Any] = {
+            "artifact": artifact,
+            "device_kind": kind,
+            "pool": "npd",
+            "strategy": "random",
+            "answers": "label",
+            "thief_architecture": "compact",
+            "budget": 4000,
+            "seed": seed,
+            "transfer": [
+                Transfer(
+                    epsilon=epsilon,
+                    copycat_fooled=1 - 0.5**epsilon,
+                    victim_fooled=0.9 * (1 - 0.8**epsilon) + chance,
+                    random_noise=0.01 * epsilon,
+                    queries=600,
+                )
+                for epsilon in (2, 4, 8)
+            ],
+            "saliency": Saliency(
+                images=64,
+                rank_correlation=0.41 + chance,
+                rank_correlation_control=-0.02,
+                top_overlap=0.38 + chance,
+                top_overlap_control=0.11,
+            ),
+            "calibration": Calibration(
+                ece_thief=0.071, ece_victim=0.032, brier_thief=0.21, brier_victim=0.14, confidence_difference=-0.052
+            ),
+        }
+        return Gain(**self.base, **(values | changes))
+
+
+STRATEGIES = {
+    "balanced": 0.04, "dfal_kcenter": 0.06, "disguide": -0.12, "entropy": 0.001, "jbda": -0.05, "kcenter": 0.03,
+    "knockoff": 0.0, "marich": 0.02, "querywise": 0.05, "random": 0.0, "uncertainty": 0.045,
+}  # fmt: skip
+BUDGETS = (250, 500, 1000, 2000, 4000, 8000, 16_000, 100_000, 1_000_000)
+
+
+def long_campaign(maker: RecordMaker) -> list[Record]:
+    """One artefact, eleven strategies and a semi-supervised thief on two pools, amplified domain images on a third."""
+    records: list[Record] = [maker.context(), maker.victim(), maker.device(), maker.artifact()]
+    records += [maker.accuracy_on_device("tflite_int8"), maker.latency("tflite_int8")]
+    tried = [(pool, strategy, "supervised") for pool in ("npd", "proxy") for strategy in STRATEGIES]
+    tried += [("proxy", "random", "semi"), ("pd:100", "amplify", "supervised"), ("pd:100", "amplify:kcenter", "semi")]
+    for pool, strategy, learner in tried:
+        worst = {"npd": 0.72, "proxy": 0.5, "pd:100": 0.35}[pool]
+        for step, budget in enumerate(BUDGETS[: 9 if pool == "npd" else 7]):
+            left = worst * 0.8**step * (1 - 4 * STRATEGIES.get(strategy, 0.03) * min(1, step / 3))
+            for seed in range(3):
+                scale = budget / 4000
+                changes: dict[str, Any] = {
+                    "pool": pool, "strategy": strategy, "learner": learner, "budget": budget, "queries": budget,
+                    "device_queries": budget, "seconds_query": 6.2 * scale, "device_seconds": 2.9 * scale,
+                }  # fmt: skip
+                if pool == "npd":
+                    changes["energy_joules"] = 11.5 * scale
+                records.append(maker.attack("tflite_int8", seed, disagreement=max(0.02, left), **changes))
+    for pool, strategy in (("npd", "random"), ("proxy", "dfal_kcenter"), ("pd:100", "amplify")):
+        budget = BUDGETS[8 if pool == "npd" else 6]
+        records += [maker.gain("tflite_int8", seed, pool=pool, strategy=strategy, budget=budget) for seed in range(3)]
+    return records
 
 
 def whole_run(maker: RecordMaker) -> list[Record]:
