@@ -7,9 +7,15 @@ from dataclasses import replace
 
 from attack.pools import Pool
 from attack.strategies.amplify import grown
+from attack.strategies.balanced import BalancedStrategy
+from attack.strategies.bandit import KnockoffStrategy
 from attack.strategies.base import Notes, Proposal, State, Strategy
+from attack.strategies.coverage import DeepFoolKCenterStrategy, KCenterStrategy
+from attack.strategies.jacobian import JacobianStrategy
+from attack.strategies.marich import MarichStrategy
 from attack.strategies.mixture import MixtureStrategy
 from attack.strategies.random import RandomStrategy
+from attack.strategies.uncertainty import EntropyStrategy
 from foundation.errors import UsageError
 
 __all__ = [
@@ -18,12 +24,22 @@ __all__ = [
     "Proposal",
     "State",
     "Strategy",
+    "baseline",
     "check_strategy",
     "default_strategy",
     "find_strategy",
 ]
 
-STRATEGIES: dict[str, Callable[[Pool, int, int], Strategy]] = {"random": RandomStrategy}
+STRATEGIES: dict[str, Callable[[Pool, int, int], Strategy]] = {
+    "random": RandomStrategy,
+    "balanced": BalancedStrategy,
+    "entropy": EntropyStrategy,
+    "kcenter": KCenterStrategy,
+    "dfal_kcenter": DeepFoolKCenterStrategy,
+    "knockoff": KnockoffStrategy,
+    "marich": MarichStrategy,
+    "jbda": JacobianStrategy,
+}
 
 _AMPLIFY = "amplify"
 
@@ -35,6 +51,11 @@ def default_strategy(pool: str) -> str:
         pool: its name; of a composed pool every part has a strategy of its own.
     """
     return "+".join(_AMPLIFY if part.startswith("pd:") else "random" for part in pool.split("+"))
+
+
+def baseline(strategy: str) -> str:
+    """Querying at random on the same images: what a strategy must beat."""
+    return "+".join(_AMPLIFY if part.startswith(_AMPLIFY) else "random" for part in strategy.split("+"))
 
 
 def check_strategy(name: str) -> None:

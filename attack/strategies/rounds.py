@@ -19,6 +19,8 @@ GROWTH = 0.5
 MOST_CANDIDATES = 20_000
 # Of a pool without end so many images are made for each that is asked about.
 ENDLESS_FACTOR = 8
+# Images are taken from the pool by so many: what an amplified pool makes of a block, it makes once.
+TAKEN = 8_192
 
 
 class RoundStrategy(Strategy):
@@ -39,6 +41,7 @@ class RoundStrategy(Strategy):
         self.pool, self.seed = pool, seed
         self._asked: list[Rows] = []
         self._waiting: Rows = np.empty(0, np.int64)
+        self._taken = NOTHING.images
         self._round = 0
 
     @abstractmethod
@@ -56,13 +59,14 @@ class RoundStrategy(Strategy):
         """See `Strategy.propose`."""
         if not len(self._waiting):
             self._waiting = self._next_round(state)
-        rows, self._waiting = self._waiting[: state.count], self._waiting[state.count :]
-        if not len(rows):
-            return NOTHING
-        return Proposal(self.pool.take(rows), [self.pool.origin(int(row)) for row in rows])
+        if not len(self._taken) and len(self._waiting):
+            self._taken = self.pool.take(self._waiting[:TAKEN])
+        images, self._taken = self._taken[: state.count], self._taken[state.count :]
+        rows, self._waiting = self._waiting[: len(images)], self._waiting[len(images) :]
+        return Proposal(images, [self.pool.origin(int(row)) for row in rows]) if len(rows) else NOTHING
 
     def _next_round(self, state: State) -> Rows:
-        key = f"round {self._round}"
+        key = f"part {state.part} round {self._round}"
         noted = state.notes.note(key)
         if noted is None:
             rows = self._new_round(state)
@@ -78,17 +82,25 @@ class RoundStrategy(Strategy):
         paid = sum(map(len, self._asked))
         count = max(FIRST_ROUND, int(GROWTH * paid))
         candidates = self._candidates(count, chance)
-        if not paid or not len(candidates):
+        # Where another part of the pool has the same images, nothing of this one was new.
+        if not len(candidates) or state.paid.part(state.part) is None:
             return candidates[:count]
         return self.choose(state, candidates, min(count, len(candidates)), chance)
 
     def _candidates(self, count: int, chance: np.random.Generator) -> Rows:
         """Rows that nobody asked about, in random order."""
         if self.pool.size is None:
-            # Each round has a stretch of its own of what has no end.
-            begin = ENDLESS_FACTOR * sum(max(FIRST_ROUND, len(rows)) for rows in self._asked)
-            return chance.permutation(np.arange(begin, begin + min(ENDLESS_FACTOR * count, MOST_CANDIDATES)))
+            return self._stretch(count, chance)
         free = np.ones(self.pool.size, bool)
         for rows in self._asked:
             free[rows] = False
         return chance.permutation(np.flatnonzero(free))[: max(MOST_CANDIDATES, count)]
+
+    def _stretch(self, count: int, chance: np.random.Generator) -> Rows:
+        """Each round has a stretch of its own of what has no end; the first, where an amplified pool has its originals,
+        is asked as it comes."""
+        if not self._asked:
+            return np.arange(count, dtype=np.int64)
+        begin = FIRST_ROUND + ENDLESS_FACTOR * sum(map(len, self._asked[1:]))
+        stretch = np.arange(begin, begin + min(ENDLESS_FACTOR * count, MOST_CANDIDATES), dtype=np.int64)
+        return chance.permutation(np.setdiff1d(stretch, np.concatenate(self._asked)))
