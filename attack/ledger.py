@@ -1,71 +1,26 @@
 """The ledger of queries: every image that a thief has paid for, and what the victim said.
 
 SQLite in write-ahead mode. A batch is one transaction, on disk before the next batch is chosen; so a killed attack
-resumes by asking again from its first image, and whatever the ledger knows costs nothing.
+resumes by asking again from its first image, and whatever the ledger knows costs nothing. One file holds the thieves of
+one victim under one answer policy.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from attack.hashes import HASH_BYTES, HashIndex
+from attack.hashes import image_hash as image_hash  # many a caller looks for it beside the ledger
+from attack.ledger_schema import prepare
 from foundation.answers import AnswerPolicy, Answers
 from foundation.errors import DataError, UsageError
-
-SCHEMA_VERSION = 2
-
-_NOTES = """
-CREATE TABLE IF NOT EXISTS notes (
-    attack INTEGER NOT NULL REFERENCES attacks,
-    key TEXT NOT NULL,           -- what a strategy calls it
-    value BLOB NOT NULL,
-    PRIMARY KEY (attack, key)
-);
-"""
-
-# One transaction: a ledger is made whole or not at all.
-_SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS attacks (
-    id INTEGER PRIMARY KEY,
-    victim TEXT NOT NULL,    -- sha256 of the model file that answers
-    policy TEXT NOT NULL,    -- what its answers carry
-    thief TEXT NOT NULL,     -- pool, strategy and seed: one thief pays for itself
-    UNIQUE (victim, policy, thief)
-);
-CREATE TABLE IF NOT EXISTS provenances (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS queries (
-    attack INTEGER NOT NULL REFERENCES attacks,
-    position INTEGER NOT NULL,   -- 0, 1, 2 ... in the order asked
-    image BLOB NOT NULL,         -- BLAKE2b-128 of shape and pixels
-    provenance INTEGER NOT NULL REFERENCES provenances,
-    answer BLOB NOT NULL,        -- labels uint16, then scores float32 where the policy has them
-    device_ns INTEGER NOT NULL,  -- inference time on the device
-    PRIMARY KEY (attack, image)
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX IF NOT EXISTS in_order ON queries (attack, position);
-{_NOTES}
-INSERT OR IGNORE INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}');
-COMMIT;
-"""
-
-# Version 1 had no notes; the rest is the same.
-_FROM_VERSION_1 = f"""
-BEGIN IMMEDIATE;
-{_NOTES}
-UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version';
-COMMIT;
-"""
-
-_TABLES = {"meta", "attacks", "provenances", "queries"}
 
 
 @contextmanager
@@ -77,11 +32,10 @@ def _told(path: Path) -> Iterator[None]:
         raise DataError(f"ledger {path} cannot be used: {error}") from error
 
 
-def image_hash(image: NDArray[np.uint8]) -> bytes:
-    """16 bytes that identify an image: BLAKE2b over its shape and pixels."""
-    digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(image).data)
-    return digest.digest()
+def _short(victim: str) -> str:
+    """An identity in few letters: the hash's first ones, and the runtime where it names one."""
+    digest, *runtime = victim.split(" ")
+    return " ".join([f"{digest[:12]}…" if len(digest) > 12 else digest, *runtime])
 
 
 @dataclass(frozen=True)
@@ -115,7 +69,7 @@ class Ledger:
         except (OSError, sqlite3.OperationalError) as error:
             raise UsageError(f"cannot open ledger {path}: {error}") from error
         try:
-            self._prepare()
+            prepare(self._database, path)
         except DataError:
             self._database.close()
             raise
@@ -127,42 +81,32 @@ class Ledger:
             self._database.close()
             raise DataError(f"{path} is not a ledger: {error}") from error
 
-    def _prepare(self) -> None:
-        # Looked at before anything is written: somebody else's database stays as it is.
-        tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        version = self._version(tables) if tables else SCHEMA_VERSION
-        self._database.execute("PRAGMA journal_mode=WAL")
-        # FULL: a commit has reached the disk when it returns, so even a power cut loses no answer that was acted on.
-        self._database.execute("PRAGMA synchronous=FULL")
-        if not tables:
-            self._database.executescript(_SCHEMA)
-        elif version == 1:
-            self._database.executescript(_FROM_VERSION_1)
-
-    def _version(self, tables: set[str]) -> int:
-        if not tables >= _TABLES:
-            raise DataError(
-                f"{self.path} is not a ledger: it is a database with the tables {', '.join(sorted(tables))}"
-            )
-        version = self._database.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
-        if version is None or version[0] not in ("1", str(SCHEMA_VERSION)):
-            found = "no version" if version is None else f"version {version[0]}"
-            raise DataError(f"ledger {self.path} has {found}, this edgecat reads {SCHEMA_VERSION}")
-        return int(version[0])
-
     def attack(self, identity: AttackIdentity, classes: int) -> AttackLedger:
         """The part of the ledger that belongs to one attack; made if it is new.
 
         Raises:
-            DataError: the ledger cannot be read or written.
+            DataError: the ledger is another victim's or holds answers under another policy, or cannot be read or
+                written.
         """
         row = (identity.victim, str(identity.policy), identity.thief)
         with _told(self.path):
+            self._refuse_others(*row[:2])
             self._database.execute("INSERT OR IGNORE INTO attacks (victim, policy, thief) VALUES (?, ?, ?)", row)
             (number,) = self._database.execute(
                 "SELECT id FROM attacks WHERE victim = ? AND policy = ? AND thief = ?", row
             ).fetchone()
         return AttackLedger(self.path, self._database, number, identity.policy, classes)
+
+    def _refuse_others(self, victim: str, policy: str) -> None:
+        other = self._database.execute(
+            "SELECT victim, policy FROM attacks WHERE victim != ? OR policy != ? LIMIT 1", (victim, policy)
+        ).fetchone()
+        if other is not None:
+            raise DataError(
+                f"ledger {self.path} belongs to victim {_short(other[0])} under policy {other[1]}, not to "
+                f"{_short(victim)} under {policy}",
+                hint="give another ledger file, or another --out",
+            )
 
     def attacks(self) -> list[AttackIdentity]:
         """Every attack in the file."""
@@ -190,12 +134,14 @@ class AttackLedger:
         self._path, self._database, self._number = path, database, number
         self._policy, self._classes = policy, classes
         self._width = policy.width(classes)
+        self._index = HashIndex()
 
     def __len__(self) -> int:
         """How many queries were paid for."""
         with _told(self._path):
+            # Not a count, which would walk over every row.
             (count,) = self._database.execute(
-                "SELECT count(*) FROM queries WHERE attack = ?", (self._number,)
+                "SELECT coalesce(max(position) + 1, 0) FROM queries WHERE attack = ?", (self._number,)
             ).fetchone()
         return int(count)
 
@@ -216,17 +162,30 @@ class AttackLedger:
             ).fetchall()
         return [bytes(image) for (image,) in rows]
 
+    def positions(self, images: Sequence[bytes]) -> list[int]:
+        """Where these hashes stand in the order asked, from 0; -1 for those that were not paid for."""
+        with _told(self._path):
+            self._catch_up()
+        return self._index.find(images)
+
+    def answers(self, positions: Sequence[int]) -> list[tuple[bytes, int]]:
+        """Stored answer and device time at each of these positions, as `unpack` takes them."""
+        found: list[tuple[bytes, int]] = []
+        with _told(self._path), closing(self._database.cursor()) as cursor:
+            for position in positions:
+                row = cursor.execute(
+                    "SELECT answer, device_ns FROM queries WHERE attack = ? AND position = ?", (self._number, position)
+                ).fetchone()
+                found.append((bytes(row[0]), int(row[1])))
+        return found
+
     def known(self, images: Sequence[bytes]) -> dict[bytes, tuple[bytes, int]]:
         """What the ledger has of these hashes: stored answer and device time."""
-        found: dict[bytes, tuple[bytes, int]] = {}
-        with _told(self._path), closing(self._database.cursor()) as cursor:
-            for image in images:
-                row = cursor.execute(
-                    "SELECT answer, device_ns FROM queries WHERE attack = ? AND image = ?", (self._number, image)
-                ).fetchone()
-                if row is not None:
-                    found[image] = (bytes(row[0]), int(row[1]))
-        return found
+        found = [
+            (image, position) for image, position in zip(images, self.positions(images), strict=True) if position >= 0
+        ]
+        stored = self.answers([position for _, position in found])
+        return {image: answer for (image, _), answer in zip(found, stored, strict=True)}
 
     def record(self, images: Sequence[bytes], answers: Answers, provenance: Sequence[str]) -> None:
         """Write new answers, all or none; they are on disk when this returns.
@@ -249,6 +208,7 @@ class AttackLedger:
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
                 raise
+            self._index.add(images)
         except sqlite3.Error as error:
             raise DataError(
                 f"ledger {self._path} did not take {len(images)} answers: {error}",
@@ -256,19 +216,31 @@ class AttackLedger:
             ) from error
 
     def _insert(self, images: Sequence[bytes], answers: Answers, provenance: Sequence[str]) -> None:
-        stored = self._pack(answers)
-        # Not a count, which would walk over every row: the index knows its end.
-        (first,) = self._database.execute(
-            "SELECT coalesce(max(position) + 1, 0) FROM queries WHERE attack = ?", (self._number,)
-        ).fetchone()
+        self._catch_up()
+        if len(set(images)) < len(images) or any(position >= 0 for position in self._index.find(images)):
+            raise DataError(f"ledger {self._path} did not take {len(images)} answers: an image would be paid twice")
         kinds = {name: self._provenance(name) for name in set(provenance)}
-        self._database.executemany(
-            "INSERT INTO queries VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                (self._number, first + row, image, kinds[provenance[row]], stored[row], int(answers.device_ns[row]))
-                for row, image in enumerate(images)
-            ),
+        rows = zip(
+            repeat(self._number, len(images)),
+            range(len(self._index), len(self._index) + len(images)),
+            images,
+            map(kinds.__getitem__, provenance),
+            self._pack(answers),
+            answers.device_ns.tolist(),
+            strict=True,
         )
+        self._database.executemany("INSERT INTO queries VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def _catch_up(self) -> None:
+        """Take what the file has more than the index: what earlier sessions left."""
+        rows = self._database.execute(
+            "SELECT position, image FROM queries WHERE attack = ? AND position >= ? ORDER BY position",
+            (self._number, len(self._index)),
+        )
+        while some := rows.fetchmany(1 << 14):
+            if some[-1][0] != len(self._index) + len(some) - 1 or any(len(image) != HASH_BYTES for _, image in some):
+                raise DataError(f"ledger {self._path} is spoilt: queries before position {some[-1][0]} are missing")
+            self._index.add([image for _, image in some])
 
     def note(self, key: str) -> bytes | None:
         """What was kept under this key; None if nothing was."""
@@ -305,11 +277,12 @@ class AttackLedger:
 
     @staticmethod
     def _pack(answers: Answers) -> list[bytes]:
-        labels = answers.labels.astype("<u2")
-        if answers.scores is None:
-            return [row.tobytes() for row in labels]
-        scores = answers.scores.astype("<f4")
-        return [label.tobytes() + score.tobytes() for label, score in zip(labels, scores, strict=True)]
+        columns = [answers.labels.astype("<u2").view(np.uint8)]
+        if answers.scores is not None:
+            columns.append(answers.scores.astype("<f4").view(np.uint8))
+        joined = np.concatenate(columns, axis=1)
+        packed, size = joined.tobytes(), joined.shape[1]
+        return [packed[start : start + size] for start in range(0, len(packed), size)]
 
     def _provenance(self, name: str) -> int:
         self._database.execute("INSERT OR IGNORE INTO provenances (name) VALUES (?)", (name,))

@@ -95,7 +95,7 @@ def ask(oracle: Oracle, images: NDArray[np.uint8], ledger: Path | None, budget: 
     with Ledger(ledger) as opened:
         identity = AttackIdentity(oracle.identity, oracle.policy, "query")
         part = opened.attack(identity, oracle.classes)
-        asking = BudgetedOracle(oracle, part, len(images) if budget is None else budget)
+        asking = BudgetedOracle(oracle, part, len(images) if budget is None else budget, in_order=False)
         answered = asking.ask(images, ["query"] * len(images))
         distinct = len(np.unique(images.reshape(len(images), -1), axis=0))
         return Asked(answered.answers, answered.asked, distinct - asking.spent, budget)
