@@ -59,25 +59,31 @@ class MapAgreement:
 
 @dataclass(frozen=True)
 class SaliencyAgreement:
-    """What the theft adds: the copycat's agreement and that of a network which learned nothing.
+    """The copycat's agreement with the victim, and two that no theft is needed for. Gains are over the higher of them.
 
     Attributes:
-        copycat: with the victim.
-        control: an untrained network's with the victim.
+        copycat: of the copycat's maps.
+        untrained: of a network of its architecture that learned nothing (the randomisation test of Adebayo et al. 2018,
+            "Sanity Checks for Saliency Maps", section 3): its maps, too, follow an image's edges and the strides' grid.
+        shuffled: of the copycat's maps of other images, of the same class where there are any: what is alike in all
+            maps, since all images show the same organs in the same place.
     """
 
     copycat: MapAgreement
-    control: MapAgreement
+    untrained: MapAgreement
+    shuffled: MapAgreement
 
     @property
     def correlation_gain(self) -> float:
-        """Difference of the mean correlations."""
-        return float(self.copycat.correlation.mean() - self.control.correlation.mean())
+        """Mean correlation, less the higher control's."""
+        own, *controls = (m.correlation.mean() for m in (self.copycat, self.untrained, self.shuffled))
+        return float(own - max(controls))
 
     @property
     def overlap_gain(self) -> float:
-        """Difference of the mean overlaps."""
-        return float(self.copycat.overlap.mean() - self.control.overlap.mean())
+        """Mean overlap, less the higher control's."""
+        own, *controls = (m.overlap.mean() for m in (self.copycat, self.untrained, self.shuffled))
+        return float(own - max(controls))
 
 
 def measure_saliency(
@@ -89,32 +95,39 @@ def measure_saliency(
 ) -> SaliencyAgreement:
     """Compare maps of the class that the victim gives each image.
 
-    The control is the thief's architecture before the theft (the randomisation test of Adebayo et al. 2018, "Sanity
-    Checks for Saliency Maps", section 3): such maps already follow the image's edges and the grid of the strides.
-    Maps of other images would be the weaker control: where all show the same organ in the same place, networks that
-    both look there agree on any two images, and real agreement would be taken for chance.
-
     Args:
         copycat: the thief's network.
         victim: the victim's float network.
-        images: uint8 [N, H, W, C].
+        images: uint8 [N, H, W, C], N >= 2.
         untrained: of the copycat's architecture, with initial weights; see `victim.models.build`.
         smoothing: None takes the plain gradient.
 
     Raises:
-        DataError: no images, or networks of different classes.
+        DataError: fewer than two images, or networks of different classes.
     """
-    if not len(images):
-        raise DataError("saliency maps of no images")
+    if len(images) < 2:
+        raise DataError(f"saliency maps of {len(images)} images: there are none to tell them from")
     logits = predict(victim, images)
     for network in (copycat, untrained):
         if (classes := predict(network, images[:1]).shape[1]) != logits.shape[1]:
             raise DataError(f"saliency maps of {classes} and {logits.shape[1]} classes cannot be compared")
     labels = logits.argmax(1)
-    reference, own, control = (
+    reference, own, blank = (
         saliency_maps(network, images, labels, smoothing) for network in (victim, copycat, untrained)
     )
-    return SaliencyAgreement(compare_maps(own, reference), compare_maps(control, reference))
+    return SaliencyAgreement(
+        copycat=compare_maps(own, reference),
+        untrained=compare_maps(blank, reference),
+        shuffled=compare_maps(own[_others(labels)], reference),
+    )
+
+
+def _others(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each image another one: the next of its class; for a class's last the first of the next class."""
+    order = np.argsort(labels, kind="stable")
+    others = np.empty_like(order)
+    others[order] = np.roll(order, -1)
+    return others
 
 
 def saliency_maps(
