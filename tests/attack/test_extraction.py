@@ -16,7 +16,8 @@ import attack.copycat
 from attack.copycat import Copycat, CopycatTrainer, Lesson, train_copycat
 from attack.extraction import Theft, ThiefSettings, extract
 from attack.fidelity import measure_fidelity
-from attack.ledger import Ledger, image_hash
+from attack.hashes import image_hash
+from attack.ledger import Ledger
 from attack.pools import Pool
 from attack.strategies import find_strategy
 from foundation.answers import AnswerPolicy, Answers
