@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attack.budget import BudgetedOracle
-from attack.extraction import BATCH
-from attack.ledger import AttackIdentity, Ledger, image_hash
+from attack.hashes import image_hashes
+from attack.ledger import AttackIdentity, Ledger
 from attack.oracle import Oracle
-from foundation.answers import Answers, concatenate
+from foundation.answers import Answers
 from foundation.errors import BudgetError
 
 
@@ -42,7 +42,8 @@ class LedgerOracle:
         self.classes, self.image_shape = oracle.classes, oracle.image_shape
         identity = AttackIdentity(oracle.identity, oracle.policy, json.dumps({"art": attack}))
         self._part = ledger.attack(identity, oracle.classes)
-        self._asking = BudgetedOracle(oracle, self._part, budget)
+        # In any order: an attack with chance from elsewhere comes by other ways to images that it has paid for.
+        self._asking = BudgetedOracle(oracle, self._part, budget, in_order=False)
         self._origin = f"art/{attack}"
         self._paid: set[bytes] = set()
 
@@ -58,13 +59,10 @@ class LedgerOracle:
             BudgetError: some of the images are new and the budget does not reach so far. It is spent to the last
                 query, and what it bought is in the ledger.
         """
-        return concatenate([self._answer(images[k : k + BATCH]) for k in range(0, len(images), BATCH)])
-
-    def _answer(self, images: NDArray[np.uint8]) -> Answers:
-        hashes = [image_hash(image) for image in images]
+        hashes = image_hashes(images)
         if not self._paid.issuperset(hashes) and self._asking.remaining:
             answered = self._asking.ask(images, [self._origin] * len(images))
-            self._paid.update(image_hash(image) for image in answered.images)
+            self._paid.update(image_hashes(answered.images))
         if not self._paid.issuperset(hashes):
             raise BudgetError(
                 f"the budget of {self._asking.budget} queries is spent before the attack is done",

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from attack.ledger import image_hash
+from attack.hashes import image_hashes
 from attack.oracle import Oracle
 from foundation.answers import Answers
 from foundation.errors import DataError
@@ -198,7 +198,7 @@ class _CountedOracle:
         answers = self._oracle.query(images)
         self.seconds += time.perf_counter() - start
         self.queries += len(images)
-        self.distinct.update(image_hash(image) for image in images)
+        self.distinct.update(image_hashes(images))
         return answers
 
 

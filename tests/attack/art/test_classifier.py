@@ -182,6 +182,15 @@ def test_repeated_images_are_answered_also_when_the_budget_is_spent(tmp_path: Pa
     assert victim.count == 4
 
 
+def test_an_attack_that_walks_another_way_still_pays_for_no_image_twice(tmp_path: Path) -> None:
+    path, victim, images = tmp_path / "ledger.sqlite", KnownVictim(fixed_logits(3), 3), numbered_images(12)
+    LedgerOracle(victim, Ledger(path), "same", 20).query(images[:10])
+    again = LedgerOracle(victim, Ledger(path), "same", 20)
+    backwards = images[::-1]
+    np.testing.assert_array_equal(again.query(backwards).top1(), victim.logits(backwards).argmax(1))
+    assert victim.count == again.spent == 12
+
+
 def test_a_larger_ledger_does_not_lengthen_a_smaller_budget(tmp_path: Path) -> None:
     path, victim = tmp_path / "ledger.sqlite", KnownVictim(fixed_logits(2))
     LedgerOracle(victim, Ledger(path), "same", 10).query(numbered_images(10))
