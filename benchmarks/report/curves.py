@@ -62,7 +62,9 @@ def theft(
         own = [attack for attack in attacks if attack.artifact == artifact]
         for axes, what in zip(row, ("fidelity", "accuracy"), strict=True):
             (_curves if curve else _dots)(axes, own, styles, what)
-        row[0].set_title(f"{plain(artifact)}: fidelity", pad=18 if not curve else None)
+        pools = {attack.pool for attack in own}
+        where = f", {plain(next(iter(pools)))}" if len(pools) == 1 else ""
+        row[0].set_title(f"{plain(artifact)}{where}: fidelity", pad=18 if not curve else None)
         row[1].set_title("thief's accuracy", pad=18 if not curve else None)
         if victim is not None:
             _references(row, own, victim, "y" if curve else "x")
@@ -147,7 +149,7 @@ def _styles(attacks: Sequence[AttackSummary], strategies: Sequence[str]) -> dict
     thieves = list(dict.fromkeys((attack.name, attack.pool) for attack in attacks))
     pools = [pool for _, pool in thieves]
     styles: dict[tuple[str, str], dict[str, Any]] = {}
-    for thief, pool in sorted(thieves, key=lambda t: not _is_random(t[0])):
+    for thief, pool in sorted(thieves, key=lambda thief: (not _is_random(thief[0]), thief)):
         label = plain(f"{thief}, {pool}" if len(set(pools)) > 1 else thief)
         if _is_random(thief) and pools.count(pool) > 1:
             again = sum(_is_random(other) for other, _ in styles)

@@ -44,14 +44,13 @@ def contact_sheet(
         raise DataError(f"a contact sheet wants uint8 N x H x W x 1 or 3, not {images.dtype} {images.shape}")
     width, height = _tile_size(images.shape[2], images.shape[1], tile)
     rows = [np.flatnonzero(labels == k)[:per_class] for k in range(len(class_names))]
+    heights = [_TITLE + (height + _GAP if len(row) else 0) for row in rows]
     longest = max([1, *(len(row) for row in rows)])
-    sheet = Image.new(
-        "RGB", (longest * (width + _GAP) + _GAP, len(rows) * (_TITLE + height + _GAP) + _GAP), color=_GROUND
-    )
+    sheet = Image.new("RGB", (longest * (width + _GAP) + _GAP, sum(heights) + _GAP), color=_GROUND)
     font = ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), 16)
     draw = ImageDraw.Draw(sheet)
     for place, (name, row) in enumerate(zip(class_names, rows, strict=True)):
-        top = place * (_TITLE + height + _GAP)
+        top = sum(heights[:place])
         title = name if len(row) else f"{name} (no images)"
         draw.text((_GAP, top + 6), _fitting(title, font, sheet.width - 2 * _GAP), fill=_INK, font=font)
         for column, index in enumerate(row):

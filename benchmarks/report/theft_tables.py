@@ -25,19 +25,19 @@ def fidelity_table(attacks: Sequence[AttackSummary], place: str) -> Table:
             count(a.queries),
             f"{len(a.seeds)}",
             percent_with_interval(a.fidelity, a.fidelity_ci),
+            beats_random(a),
             percent_with_interval(a.accuracy, a.accuracy_ci),
             percent(a.relative_accuracy),
             percent(a.correct_fidelity),
             number(a.macro_f1_ratio),
-            beats_random(a),
         )
         for a in attacks
     ]
     head = (
-        "artefact", "pool", "strategy", "answers", "queries", "seeds", "fidelity (95 %)", "accuracy (95 %)",
-        "relative accuracy", "correct fidelity", "macro-F1 ratio", "beats random (points of fidelity)",
+        "artefact", "pool", "strategy", "answers", "queries", "seeds", "fidelity (95 %)",
+        "beats random (points)", "accuracy (95 %)", "relative accuracy", "correct fidelity", "macro-F1 ratio",
     )  # fmt: skip
-    return Table(f"What thieves reached on {place}; means over seeds", head, rows, frozenset(range(4, 11)))
+    return Table(f"What thieves reached on {place}; means over seeds", head, rows, frozenset(range(4, 12)))
 
 
 def cost_table(held: RecordSet, attacks: Sequence[AttackSummary], place: str) -> Table:
@@ -46,7 +46,6 @@ def cost_table(held: RecordSet, attacks: Sequence[AttackSummary], place: str) ->
         (
             *_thief(a),
             a.thief_architecture,
-            f"{a.budget:,}",
             count(a.queries),
             count(a.device_queries),
             number(a.device_seconds),
@@ -58,11 +57,11 @@ def cost_table(held: RecordSet, attacks: Sequence[AttackSummary], place: str) ->
         for a in attacks
     ]
     head = (
-        "artefact", "pool", "strategy", "answers", "thief", "budget, queries", "queries", "sent to the device",
+        "artefact", "pool", "strategy", "answers", "thief", "queries", "sent to the device",
         "inference on the device, s", "energy of the device, J", "querying, s wall", "training, s wall",
         "commonest answer",
     )  # fmt: skip
-    return Table(f"What it cost them on {place}; means over seeds", head, rows, frozenset(range(5, 12)))
+    return Table(f"What it cost them on {place}; means over seeds", head, rows, frozenset(range(5, 11)))
 
 
 def class_table(attacks: Sequence[AttackSummary], class_names: Sequence[str]) -> Table:

@@ -125,7 +125,9 @@ def _images_of_part(part: str) -> str | None:
     if few := re.fullmatch(r"pd:(\d+)", part):
         images = int(few[1])
         return f"{images:,} image{'' if images == 1 else 's'} of the problem domain"
-    return {"npd": "made-up images of no problem domain", "proxy": "images of another hospital"}.get(part)
+    return {"npd": "procedural images that are not of the problem domain", "proxy": "images of another hospital"}.get(
+        part
+    )
 
 
 def _best_sentence(found: AttackSummary, tried: int) -> str:

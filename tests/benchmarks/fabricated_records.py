@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -242,7 +243,7 @@ STRATEGIES = {
 BUDGETS = (250, 500, 1000, 2000, 4000, 8000, 16_000, 100_000, 1_000_000)
 
 
-def long_campaign(maker: RecordMaker) -> list[Record]:
+def long_campaign(maker: RecordMaker, budgets: Sequence[int] = BUDGETS) -> list[Record]:
     """One artefact, eleven strategies and a semi-supervised thief on two pools, amplified domain images on a third."""
     records: list[Record] = [maker.context(), maker.victim(), maker.device(), maker.artifact()]
     records += [maker.accuracy_on_device("tflite_int8"), maker.latency("tflite_int8")]
@@ -250,7 +251,7 @@ def long_campaign(maker: RecordMaker) -> list[Record]:
     tried += [("proxy", "random", "semi"), ("pd:100", "amplify", "supervised"), ("pd:100", "amplify:kcenter", "semi")]
     for pool, strategy, learner in tried:
         worst = {"npd": 0.72, "proxy": 0.5, "pd:100": 0.35}[pool]
-        for step, budget in enumerate(BUDGETS[: 9 if pool == "npd" else 7]):
+        for step, budget in enumerate(budgets[: None if pool == "npd" else 7]):
             left = worst * 0.8**step * (1 - 4 * STRATEGIES.get(strategy, 0.03) * min(1, step / 3))
             for seed in range(3):
                 scale = budget / 4000
@@ -262,7 +263,7 @@ def long_campaign(maker: RecordMaker) -> list[Record]:
                     changes["energy_joules"] = 11.5 * scale
                 records.append(maker.attack("tflite_int8", seed, disagreement=max(0.02, left), **changes))
     for pool, strategy in (("npd", "random"), ("proxy", "dfal_kcenter"), ("pd:100", "amplify")):
-        budget = BUDGETS[8 if pool == "npd" else 6]
+        budget = budgets[-1 if pool == "npd" else min(6, len(budgets) - 1)]
         records += [maker.gain("tflite_int8", seed, pool=pool, strategy=strategy, budget=budget) for seed in range(3)]
     return records
 

@@ -66,9 +66,12 @@ def test_a_report_is_a_page_markdown_and_plots(whole: Path) -> None:
     plots = whole.parent / "plots"
     assert whole.name == "report.html"
     names = {path.stem for path in plots.iterdir()}
-    assert names == {"confusion_victim", "confusion_thief", "contact_sheet", "latency_1", "theft_1_1"}
+    assert names == {
+        "confusion_victim", "confusion_thief_1", "confusion_thief_2", "class_fidelity", "contact_sheet", "latency_1",
+        "theft_1_1",
+    }  # fmt: skip
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots.glob("*.png"))
-    assert len(list(plots.glob("*.svg"))) == 4
+    assert len(list(plots.glob("*.svg"))) == 6
     for linked in re.findall(r"\]\((plots/[^)]+)\)", (whole.parent / "report.md").read_text()):
         assert (whole.parent / linked).is_file()
 
@@ -108,8 +111,8 @@ def test_inline_figures_take_the_pages_colours_and_files_stand_on_white(whole: P
 def test_the_verdict_names_reach_chance_pool_answers_budget_and_device(whole: Path, run_records: list[Record]) -> None:
     best = max(summarise(run_records).attacks, key=lambda attack: attack.fidelity)
     for text in (whole.read_text(), (whole.parent / "report.md").read_text()):
-        verdict = text[text.index("A thief") :]
-        for words in (f"{100 * best.fidelity:.1f}\u00a0%", "pool proxy", "4,000 queries", "“label”", "25.0\u00a0%"):
+        verdict = text[text.index("With images of another hospital") :]
+        for words in (f"{100 * best.fidelity:.1f}\u00a0%", "pool proxy", "4,000 answers", "“label”", "25.0\u00a0%"):
             assert words in verdict[:1200]
         assert "say nothing about a phone" in text
 
@@ -128,8 +131,8 @@ def test_users_words_stay_words(tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert not Page(text).all("script")
     assert "<script" not in text
-    # Four figures and nothing that a name closed early.
-    assert text.count("</svg>") == text.count("<svg ") == 4
+    # Six figures and nothing that a name closed early.
+    assert text.count("</svg>") == text.count("<svg ") == 6
     assert "$x^2$" in "".join(Page(text).words)
     rows = [line for line in (tmp_path / "report.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     assert any(r"a\|b\`c\`" in row for row in rows)
