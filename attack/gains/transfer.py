@@ -19,7 +19,7 @@ from foundation.errors import DataError, UsageError
 from victim.step import as_input
 from victim.training import predict
 
-_BATCH = 128
+_BATCH = 32
 _BRIGHTEST = 255
 
 

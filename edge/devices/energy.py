@@ -24,7 +24,7 @@ POWER_SUPPLIES = "/sys/class/power_supply"
 # `dumpsys` itself gives a service ten.
 _PATIENCE_SECONDS = 15.0
 
-_SERVICE_LINE = re.compile(r"^  ([A-Za-z ]+): (-?\w+)\s*$", re.MULTILINE)
+_SERVICE_LINE = re.compile(r"^  ([A-Za-z ]+): (-?\w+) *$", re.MULTILINE)
 _SERVICE = "battery service"
 _STOPPED = "UPDATES STOPPED"
 _STATUS_CHARGING = "2"

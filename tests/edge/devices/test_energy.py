@@ -86,6 +86,10 @@ def test_a_maker_s_own_lines_do_not_count() -> None:
     assert reading(UNPLUGGED + MAKERS_OWN) == reading()
 
 
+def test_a_battery_that_is_nearly_empty_is_read_too() -> None:
+    assert reading(told(level="2", Charge_counter="72000")).charge_uah == 72_000
+
+
 @pytest.mark.parametrize("source", ["AC_powered", "USB_powered", "Wireless_powered", "Dock_powered"])
 def test_every_cable_is_seen(source: str) -> None:
     # Also where the charger only keeps up: status 4, not charging; 5, full.
