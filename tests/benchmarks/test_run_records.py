@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from benchmarks.records import RAW_LIMIT, Context, Record, append, read
+from benchmarks.records import RAW_LIMIT, Attack, Context, Record, append, read
 from foundation.errors import DataError, UsageError
 from foundation.progress import Silent
 
@@ -26,13 +26,16 @@ class Listener(Silent):
         self.heard.append(message)
 
 
-def test_every_kind_of_record_is_read_as_it_was_appended(tmp_path: Path, run_records: list[Record]) -> None:
+def test_every_kind_of_record_is_read_as_it_was_appended(
+    tmp_path: Path, maker: RecordMaker, run_records: list[Record]
+) -> None:
+    run_records = [*run_records, maker.gain("tflite_int8"), maker.gain("tflite_int8", saliency=None, calibration=None)]
     path = tmp_path / "deep" / "results.jsonl"
     for record in run_records:
         append(path, record)
     assert read(path) == run_records
     assert {record.kind for record in run_records} == {
-        "context", "victim", "artifact", "device", "accuracy_on_device", "latency", "attack"
+        "context", "victim", "artifact", "device", "accuracy_on_device", "latency", "attack", "gain"
     }  # fmt: skip
     assert len(path.read_bytes().splitlines()) == len(run_records)
 
@@ -147,3 +150,21 @@ def test_latency_keeps_no_more_raw_samples_than_the_limit(maker: RecordMaker) ->
 def _attack(maker: RecordMaker) -> Record:
     maker.accuracy_on_device("tflite_int8")
     return maker.attack("tflite_int8")
+
+
+def test_a_theft_of_before_learners_and_energy_is_read_as_a_plain_one(tmp_path: Path, maker: RecordMaker) -> None:
+    maker.accuracy_on_device("a")
+    fields = json.loads(maker.attack("a").model_dump_json())
+    del fields["learner"], fields["energy_joules"]
+    (tmp_path / "r.jsonl").write_text(json.dumps(fields) + "\n")
+    (attack,) = read(tmp_path / "r.jsonl")
+    assert isinstance(attack, Attack)
+    assert (attack.learner, attack.energy_joules) == ("supervised", None)
+    assert attack.seconds_wall == attack.seconds_query + attack.seconds_train
+
+
+@pytest.mark.parametrize("change", [{"learner": "magic"}, {"energy_joules": -1.0}])
+def test_a_theft_that_cannot_be_is_refused(maker: RecordMaker, change: dict[str, object]) -> None:
+    maker.accuracy_on_device("a")
+    with pytest.raises(ValidationError):
+        maker.attack("a", **change)

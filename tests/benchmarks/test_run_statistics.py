@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from benchmarks.statistics import (
     agreement_interval,
+    difference_interval,
     evenly_picked,
     latency_summary,
     mean_interval,
@@ -132,3 +133,41 @@ def test_agreement_needs_seeds_and_the_same_images_for_each(hits: list[list[bool
 @pytest.mark.parametrize("value", [True, False])
 def test_agreement_that_never_varies_is_one_point(value: bool) -> None:
     assert agreement_interval([[value] * 9] * 3, generator()) == (float(value), float(value))
+
+
+def test_pairing_cancels_what_makes_an_image_hard_for_everybody() -> None:
+    chance = np.random.default_rng(0)
+    hard = np.arange(400) < 120
+    baseline = [~hard] * 3
+    better = [~hard | (hard & (chance.random(400) < 0.2)) for _ in range(3)]
+    low, high = difference_interval(better, baseline, generator())
+    apart = [interval[1] - interval[0] for interval in (agreement_interval(x, generator()) for x in (better, baseline))]
+    assert 0 < low < np.mean(better) - np.mean(baseline) < high
+    assert high - low < 0.6 * min(apart)
+
+
+def test_a_difference_has_the_width_of_its_normal_approximation() -> None:
+    chance = np.random.default_rng(0)
+    own, other = chance.random(1000) < 0.8, chance.random(1000) < 0.7
+    low, high = difference_interval([own], [other], generator())
+    spread = (own.astype(int) - other).std() / np.sqrt(1000)
+    assert high - low == pytest.approx(2 * 1.96 * spread, rel=0.08)
+
+
+def test_the_difference_changes_its_sign_with_the_sides() -> None:
+    chance = np.random.default_rng(0)
+    own, other = (list(chance.random((3, 300)) < level) for level in (0.8, 0.6))
+    low, high = difference_interval(own, other, generator())
+    assert low > 0
+    assert difference_interval(other, own, generator()) == pytest.approx((-high, -low), abs=0.01)
+
+
+def test_a_thief_does_not_differ_from_itself() -> None:
+    hits = list(np.random.default_rng(0).random((3, 100)) < 0.6)
+    assert difference_interval(hits, hits, generator()) == (0, 0)
+
+
+@pytest.mark.parametrize(("own", "other"), [([], []), ([[True]], []), ([[True, False]], [[True]])])
+def test_a_difference_needs_pairs(own: list[list[bool]], other: list[list[bool]]) -> None:
+    with pytest.raises(DataError):
+        difference_interval(own, other, generator())
