@@ -19,7 +19,6 @@ from benchmarks.records import (
     DeviceKind,
     Gain,
     Latency,
-    Learner,
     Record,
     Victim,
 )
@@ -37,7 +36,7 @@ class AttackKey(NamedTuple):
     artifact: str
     pool: str
     strategy: str
-    learner: Learner
+    learner: str
     answers: str
     thief_architecture: str
     budget: int

@@ -23,7 +23,7 @@ from benchmarks.schema_base import (
     Seconds,
     Share,
 )
-from benchmarks.schema_theft import Attack, Calibration, Gain, Learner, Saliency, Transfer
+from benchmarks.schema_theft import Attack, Calibration, Gain, Saliency, Transfer
 from foundation.manifest import Precision, Runtime
 
 __all__ = [
@@ -42,7 +42,6 @@ __all__ = [
     "Interval",
     "Latency",
     "LatencyConfig",
-    "Learner",
     "Memory",
     "Parity",
     "Record",

@@ -8,8 +8,6 @@ from pydantic import Field
 
 from benchmarks.schema_base import BaseRecord, Count, DeviceKind, Interval, Model, Seconds, Share
 
-# How a thief learns: from its answers alone, or with consistency training on images that it did not ask about.
-Learner = Literal["supervised", "semi"]
 SignedShare = Annotated[float, Field(ge=-1, le=1)]
 Brier = Annotated[float, Field(ge=0, le=2)]
 
@@ -18,7 +16,7 @@ class Attack(BaseRecord):
     """One thief: one pool, strategy, budget and seed against one artefact.
 
     Attributes:
-        learner: how the thief learns from its answers (see `Learner`).
+        learner: how the thief learns: `supervised`, or `semi` (also from images that it did not ask about).
         answers: the answer policy that the thief saw (`label`, `topk:K`, `scores`).
         thief_architecture: what the thief trained.
         budget: queries allowed.
@@ -45,7 +43,7 @@ class Attack(BaseRecord):
     device_kind: DeviceKind
     pool: str
     strategy: str
-    learner: Learner = "supervised"
+    learner: str = "supervised"
     answers: str
     thief_architecture: str
     budget: Count
@@ -95,7 +93,8 @@ class Transfer(Model):
 class Saliency(Model):
     """How alike thief's and victim's saliency maps are, means over images.
 
-    The controls are the same between the victim and an untrained network of the thief's architecture.
+    A control is the higher of two: of an untrained network of the thief's architecture, and of the thief's maps of
+    other images.
 
     Attributes:
         images: test images compared.
@@ -144,7 +143,7 @@ class Gain(BaseRecord):
     device_kind: DeviceKind
     pool: str
     strategy: str
-    learner: Learner = "supervised"
+    learner: str = "supervised"
     answers: str
     thief_architecture: str
     budget: Count

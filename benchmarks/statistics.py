@@ -104,7 +104,9 @@ def proportion_interval(hits: ArrayLike, generator: np.random.Generator) -> tupl
     return mean_interval(np.asarray(hits, bool), generator)
 
 
-def agreement_interval(hits: Sequence[ArrayLike], generator: np.random.Generator) -> tuple[float, float]:
+def agreement_interval(
+    hits: Sequence[ArrayLike], generator: np.random.Generator, resamples: int = RESAMPLES
+) -> tuple[float, float]:
     """95 % interval of a mean agreement over seeds and over test images.
 
     Both are samples: other seeds would have made other thieves, other patients another test split. Each resample draws
@@ -116,11 +118,12 @@ def agreement_interval(hits: Sequence[ArrayLike], generator: np.random.Generator
     Args:
         hits: for each seed, booleans [images]: whether thief and reference agree; the same images in the same order.
         generator: the source of chance.
+        resamples: how many; time grows with them.
 
     Raises:
         DataError: no seeds, no images, or seeds that were judged on different numbers of images.
     """
-    return _crossed_interval(hits, generator)
+    return _crossed_interval(hits, generator, resamples)
 
 
 def difference_interval(
@@ -147,7 +150,9 @@ def difference_interval(
     return _crossed_interval(differences, generator)
 
 
-def _crossed_interval(rows: Sequence[ArrayLike], generator: np.random.Generator) -> tuple[float, float]:
+def _crossed_interval(
+    rows: Sequence[ArrayLike], generator: np.random.Generator, resamples: int = RESAMPLES
+) -> tuple[float, float]:
     """95 % interval of the mean of a few different values by seed and image; see `agreement_interval`."""
     if not rows or len({len(np.asarray(row)) for row in rows}) != 1:
         raise DataError("agreement over seeds needs at least one seed, and the same test images for each")
@@ -157,8 +162,8 @@ def _crossed_interval(rows: Sequence[ArrayLike], generator: np.random.Generator)
         return float(table[0, 0]), float(table[0, 0])
     # Images that the seeds judge alike are interchangeable: drawing images is drawing how many of each kind there are.
     kinds, counts = np.unique(table, axis=1, return_counts=True)
-    of_seeds = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds
-    of_images = generator.multinomial(images, counts / images, size=RESAMPLES) / images
+    of_seeds = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
+    of_images = generator.multinomial(images, counts / images, size=resamples) / images
     means = np.einsum("rs,sk,rk->r", of_seeds, kinds, of_images, optimize=True)
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(means, [tail, 100 - tail])
