@@ -79,8 +79,9 @@ def gains_section(gains: Sequence[GainSummary], drawings: list[Drawing]) -> Sect
     understood = [gain for gain in gains if gain.saliency is not None or gain.calibration is not None]
     if understood:
         paragraphs.append(
-            "Saliency maps are compared with the victim's; the control is the higher of two: an untrained network of the "
-            "thief's architecture, and the thief's maps of other images. Calibration errors near each other let a thief trust its copy's confidence as the victim's."
+            "Saliency maps are compared with the victim's; the control is the higher of two: an untrained network of "
+            "the thief's architecture, and the thief's maps of other images. Calibration errors near each other let a "
+            "thief trust its copy's confidence as the victim's."
         )
         blocks.append(theft_tables.understanding_table(understood))
     return Section("gains", "What thieves gain beyond labels", paragraphs, blocks)
