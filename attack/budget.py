@@ -116,35 +116,35 @@ class BudgetedOracle:
 
         The device is asked by this thread, so that an interrupt reaches it.
         """
-        pieces: list[_Piece] = []
         taken: set[bytes] = set()
         held = len(self.ledger)
+        pieces = [self._choose(images, 0, taken, held)]
+        recording: Future[None] | None = None
         with ThreadPoolExecutor(1, thread_name_prefix="edgecat-ledger") as aside:
-            choosing = aside.submit(self._choose, images, 0, taken, held)
-            recording: Future[None] | None = None
             for following in range(PIECE, len(images) + PIECE, PIECE):
-                piece = choosing.result()
-                pieces.append(piece)
-                choosing = aside.submit(self._choose, images, following, taken, held)
-                if not piece.new:
-                    continue
-                rows = [piece.rows[number] for number in piece.new]
-                answers = self.oracle.query(_taken(images, rows))
-                if recording is not None:
-                    recording.result()
-                recording = aside.submit(self._record, piece, answers, [provenance[row] for row in rows])
+                piece, choosing = pieces[-1], None
+                if following < len(images):
+                    choosing = aside.submit(self._choose, images, following, taken, held)
+                if piece.new:
+                    rows = [piece.rows[number] for number in piece.new]
+                    answers = self.oracle.query(_taken(images, rows))
+                    if recording is not None:
+                        recording.result()
+                    recording = aside.submit(self._record, piece, answers, [provenance[row] for row in rows])
+                if choosing is not None:
+                    pieces.append(choosing.result())
             if recording is not None:
                 recording.result()
         return pieces
 
     def _choose(self, images: NDArray[np.uint8], first: int, taken: set[bytes], held: int) -> _Piece:
         """From `first` on, what is new in this session and in this call, as far as the budget goes."""
-        piece = _Piece()
+        piece, room = _Piece(), self.remaining
         hashes = image_hashes(images[first : first + PIECE])
         for row, (digest, position) in enumerate(zip(hashes, self.ledger.positions(hashes), strict=True), first):
             if digest in taken or self._was_seen(position):
                 continue
-            if len(taken) == self.remaining:
+            if len(taken) == room:
                 break
             self._check_order(position, self.spent + len(taken), held)
             taken.add(digest)
@@ -177,9 +177,9 @@ class BudgetedOracle:
         return self.ledger.unpack(self.ledger.answers(self.ledger.positions(piece.hashes)))
 
     def _remember(self, hashes: list[bytes]) -> None:
-        self.spent += len(hashes)
+        first, self.spent = self.spent, self.spent + len(hashes)
         self._seen.extend(bytes(len(self.ledger) - len(self._seen)))
-        for position in self.ledger.positions(hashes):
+        for position in range(first, self.spent) if self._in_order else self.ledger.positions(hashes):
             self._seen[position] = 1
 
 

@@ -88,19 +88,27 @@ class Ledger:
             DataError: the ledger is another victim's or holds answers under another policy, or cannot be read or
                 written.
         """
+        self.check(identity.victim, identity.policy)
         row = (identity.victim, str(identity.policy), identity.thief)
         with _told(self.path):
-            self._refuse_others(*row[:2])
             self._database.execute("INSERT OR IGNORE INTO attacks (victim, policy, thief) VALUES (?, ?, ?)", row)
             (number,) = self._database.execute(
                 "SELECT id FROM attacks WHERE victim = ? AND policy = ? AND thief = ?", row
             ).fetchone()
         return AttackLedger(self.path, self._database, number, identity.policy, classes)
 
-    def _refuse_others(self, victim: str, policy: str) -> None:
-        other = self._database.execute(
-            "SELECT victim, policy FROM attacks WHERE victim != ? OR policy != ? LIMIT 1", (victim, policy)
-        ).fetchone()
+    def check(self, victim: str, policy: AnswerPolicy) -> None:
+        """Whether a thief of this victim under this policy may write here.
+
+        Raises:
+            DataError: the ledger is another victim's, or holds answers under another policy, or cannot be read.
+        """
+        with _told(self.path):
+            other = self._database.execute(
+                "SELECT victim, policy FROM attacks WHERE (victim != ? OR policy != ?) AND "
+                "EXISTS (SELECT 1 FROM queries WHERE attack = id) LIMIT 1",
+                (victim, str(policy)),
+            ).fetchone()
         if other is not None:
             raise DataError(
                 f"ledger {self.path} belongs to victim {_short(other[0])} under policy {other[1]}, not to "

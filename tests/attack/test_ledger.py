@@ -149,6 +149,14 @@ def test_a_ledger_of_another_victim_or_policy_is_refused_and_left_alone(
         assert ledger.attack(THIEF, 3).images() == batch(6)[0]
 
 
+def test_an_attack_that_paid_for_nothing_keeps_nobody_out(ledger: Ledger) -> None:
+    ledger.attack(THIEF, 3).keep("chosen", b"nothing yet")
+    other = ledger.attack(AttackIdentity("cd" * 32, LABEL, THIEF.thief), 3)
+    other.record(*batch(2))
+    with pytest.raises(DataError, match="belongs to victim cdcdcdcdcdcd…"):
+        ledger.attack(THIEF, 3)
+
+
 def test_images_differ_by_shape_as_well_as_by_pixels() -> None:
     image = numbered_images(1, 0, (4, 6, 1))[0]
     hashes = {image_hash(image), image_hash(image.reshape(6, 4, 1)), image_hash(image.reshape(4, 2, 3))}

@@ -84,8 +84,9 @@ def test_a_ledger_does_not_give_one_runtime_s_answers_for_another_s(
     older: Callable[..., Ended], small: Path, queries: Path, tmp_path: Path
 ) -> None:
     words = ("query", small, "--images", queries, "--ledger", tmp_path / "ledger.sqlite", "--json")
-    asked = [older(*words, *more).document()["device_queries"] for more in ((), LEGACY, LEGACY, ())]
-    assert asked == [500, 500, 0, 0]
+    assert older(*words).document()["device_queries"] == 500
+    assert "tflite-legacy under label" in older(*words, *LEGACY).refusal(4)
+    assert older(*words).document()["device_queries"] == 0
 
 
 def test_bench_names_the_engine_that_was_measured(older: Callable[..., Ended], small: Path) -> None:
