@@ -11,6 +11,7 @@ from attack.strategies.balanced import BalancedStrategy
 from attack.strategies.bandit import KnockoffStrategy
 from attack.strategies.base import Notes, Proposal, State, Strategy
 from attack.strategies.coverage import DeepFoolKCenterStrategy, KCenterStrategy
+from attack.strategies.datafree import DataFreeStrategy
 from attack.strategies.jacobian import JacobianStrategy
 from attack.strategies.marich import MarichStrategy
 from attack.strategies.mixture import MixtureStrategy
@@ -39,6 +40,7 @@ STRATEGIES: dict[str, Callable[[Pool, int, int], Strategy]] = {
     "knockoff": KnockoffStrategy,
     "marich": MarichStrategy,
     "jbda": JacobianStrategy,
+    "datafree": DataFreeStrategy,
 }
 
 _AMPLIFY = "amplify"
