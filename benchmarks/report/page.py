@@ -92,12 +92,7 @@ def compose(
         sections.append(Section("artefacts", "Exported models", (text,), (tables.artifact_table(summary.artifacts),)))
     for number, (device, kind) in enumerate(_devices(summary), start=1):
         sections.append(_device_section(held, summary, device, kind, number, drawings))
-    if summary.attacks:
-        sections.append(copy_section(held, summary.attacks, drawings))
-    if (asked := queried_section(queried, held.class_names, pictures)) is not None:
-        sections.append(asked)
-    if summary.gains:
-        sections.append(gains_section(summary.gains, drawings))
+    sections += _theft_sections(held, summary, queried, drawings, pictures)
     sections.append(_conditions_section(held))
     data = held.victim.dataset.name if held.victim else _data(held.context)
     places = words.listing([words.place(device, kind) for device, kind in _devices(summary)] or ["no device"])
@@ -160,6 +155,22 @@ def _device_section(
         blocks += theft_blocks(held, summary, attacks, number, drawings)
     paragraphs = (words.CONDITIONS[kind], *against_random(attacks))
     return Section(f"device-{number}", f"On {place}", paragraphs, blocks)
+
+
+def _theft_sections(
+    held: RecordSet,
+    summary: Summary,
+    queried: Sequence[QueriedImages],
+    drawings: list[Drawing],
+    pictures: dict[str, bytes],
+) -> list[Section]:
+    """What thieves of all devices have in common: their copies, what they asked, what they gain."""
+    asked = queried_section(queried, held.class_names, pictures)
+    return [
+        *([copy_section(held, summary.attacks, drawings)] if summary.attacks else []),
+        *([asked] if asked is not None else []),
+        *([gains_section(summary.gains, drawings)] if summary.gains else []),
+    ]
 
 
 def _conditions_section(held: RecordSet) -> Section:

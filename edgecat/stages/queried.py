@@ -77,8 +77,11 @@ def _load(path: Path) -> QueriedImages:
         with np.load(path, allow_pickle=False) as kept:
             images, answers = kept["images"], kept["answers"]
             found = QueriedImages(str(kept["pool"]), str(kept["strategy"]), int(kept["seed"]), images, answers)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"cannot read queried images {path}: {error}", hint="delete the file") from error
+    except OSError as error:
+        raise DataError(f"cannot read queried images {path}: {error.strerror}") from error
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        # numpy's own words would have the user unpickle it.
+        raise DataError(f"{path} is no file of queried images", hint="delete it") from error
     if images.dtype != np.uint8 or images.ndim != 4 or answers.shape != images.shape[:1]:
         raise DataError(f"{path} holds {images.dtype} {images.shape} and answers {answers.shape}, no queried images")
     return found
