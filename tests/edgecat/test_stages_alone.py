@@ -126,6 +126,32 @@ def test_a_ledger_pays_for_each_image_once_and_a_budget_ends_with_5(
     assert free["labels"] == enough["labels"]
 
 
+def test_a_ledger_of_answers_under_another_policy_is_refused_and_left_alone(
+    edgecat: CommandLine, model: Path, queries: Path, tmp_path: Path
+) -> None:
+    words = ("query", model, "--images", queries, "--ledger", tmp_path / "ledger.sqlite", "--json")
+    labels = edgecat(*words).document()
+    refusal = edgecat(*words, "--answers", "scores").refusal(4)
+    assert "under policy label, not to" in refusal
+    assert "another ledger" in refusal
+    again = edgecat(*words).document()
+    assert (again["labels"], again["device_queries"]) == (labels["labels"], 0)
+
+
+def test_a_ledger_answers_also_for_other_pictures_in_another_order(
+    edgecat: CommandLine, model: Path, arrays: Arrays, tmp_path: Path
+) -> None:
+    """Pictures are a user's own: no thief walks there, and none is refused."""
+    images, asked = arrays["test_images"], []
+    for number, chosen in enumerate((slice(0, 20), slice(30, 10, -1))):
+        np.savez(tmp_path / f"{number}.npz", images=images[chosen])
+        words = ("--images", tmp_path / f"{number}.npz", "--ledger", tmp_path / "ledger.sqlite", "--json")
+        told = edgecat("query", model, *words).document()
+        assert told["labels"] == in_process(model, images[chosen][..., None])
+        asked.append(told["device_queries"])
+    assert asked == [20, 11]
+
+
 def test_a_benchmark_keeps_its_promises(edgecat: CommandLine, model: Path) -> None:
     options = ("--min-runs", 150, "--min-seconds", 0.2, "--warmup", 5, "--json")
     told = edgecat("bench", model, *options).document()
@@ -151,6 +177,7 @@ def test_an_attack_alone_leaves_ledger_records_and_report_and_pays_nothing_again
     assert all((tmp_path / name).is_file() for name in ("results.jsonl", "report.html", "report.md"))
     again = edgecat_here(*words).document()
     assert again["attacks"] == told["attacks"]
+    assert "under policy label, not to" in edgecat_here(*words, "--answers", "scores").refusal(4)
     with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as ledger:
         assert ledger.execute("SELECT count(*) FROM queries").fetchone() == (80,)
 
