@@ -76,7 +76,7 @@ def has_bf16() -> bool:
 def as_input(images: NDArray[np.uint8]) -> Tensor:
     """uint8 [N, H, W, C] to float32 [N, C, H, W] in [0, 1], channels_last in memory."""
     # Images on disk are read-only, of which torch warns: those are copied.
-    return torch.from_numpy(np.require(images, requirements="CW")).permute(0, 3, 1, 2).to(torch.float32) / 255.0
+    return torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2).to(torch.float32) / 255.0
 
 
 def class_weights(targets: Tensor) -> Tensor:

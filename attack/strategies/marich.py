@@ -56,8 +56,8 @@ def _gradients(network: nn.Module, images: NDArray[np.uint8], chance: np.random.
         return -(chances * chances.clamp_min(1e-12).log()).sum(dim=1)
 
     found = in_batches(images, lambda x: slope(network, x, uncertain).flatten(1) @ projection)
-    length: NDArray[np.float32] = np.linalg.norm(found, axis=1, keepdims=True)
-    return found / np.maximum(length, np.float32(1e-12))
+    length = np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    return np.asarray(found / length, np.float32)
 
 
 def _spread(points: NDArray[np.float32], count: int, clusters: int, chance: np.random.Generator) -> NDArray[np.int64]:
