@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from attack import npd
 from foundation.errors import DataError, UsageError
 from victim.dataset import Dataset
+from victim.loaders.pool import read_pool
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,18 @@ class Pool:
             )
 
 
+Proxy = Callable[[], NDArray[np.uint8]]
+
+
 def find_pools(
-    name: str, dataset: Dataset, seed: int, proxy: Callable[[], NDArray[np.uint8]] | None = None
+    name: str, dataset: Dataset, seed: int, proxy: Proxy | None = None, *, resize: bool = False
 ) -> tuple[Pool, ...]:
     """The parts of a pool whose name may be several joined by `+`, as in `npd+pd:100`; see `find_pool`."""
     parts = [name] if Path(name).exists() else name.split("+")
-    return tuple(find_pool(part, dataset, seed, proxy) for part in parts)
+    return tuple(find_pool(part, dataset, seed, proxy, resize=resize) for part in parts)
 
 
-def find_pool(name: str, dataset: Dataset, seed: int, proxy: Callable[[], NDArray[np.uint8]] | None = None) -> Pool:
+def find_pool(name: str, dataset: Dataset, seed: int, proxy: Proxy | None = None, *, resize: bool = False) -> Pool:
     """The pool of that name, for one thief.
 
     Args:
@@ -64,6 +68,7 @@ def find_pool(name: str, dataset: Dataset, seed: int, proxy: Callable[[], NDArra
         dataset: the victim's; gives the images' shape and the `thief` split.
         seed: of the thief: which N images of the domain it has, which procedural images it makes.
         proxy: makes the other hospital's images; None where the data set has no other hospital.
+        resize: make a folder's or file's images of another size or number of channels fit.
 
     Raises:
         UsageError: no such pool.
@@ -81,8 +86,10 @@ def find_pool(name: str, dataset: Dataset, seed: int, proxy: Callable[[], NDArra
     if name.startswith("pd:"):
         return _problem_domain(name, dataset, seed)
     if Path(name).exists():
-        return _finite(name, _read(Path(name), dataset.image_shape), dataset.image_shape)
-    raise UsageError(f"unknown pool {name!r}", hint="use npd, proxy, pd:N, or the path of a folder or .npz")
+        return _finite(name, read_pool(Path(name), dataset.image_shape, resize=resize), dataset.image_shape)
+    raise UsageError(
+        f"unknown pool {name!r}", hint="use npd, proxy, pd:N, the path of a folder or .npz, or several joined by +"
+    )
 
 
 def _procedural(shape: tuple[int, int, int], seed: int) -> Pool:
@@ -110,12 +117,6 @@ def _finite(name: str, images: NDArray[np.uint8], shape: tuple[int, int, int]) -
     if images.shape[1:] != shape or images.dtype != np.uint8:
         raise DataError(
             f"pool {name} holds {images.dtype} images {images.shape[1:]}, the victim takes uint8 {shape}",
-            hint="bring the pool to the victim's size and channels first",
+            hint="add --resize to make the pool fit",
         )
     return Pool(name, len(images), lambda rows: images[rows], lambda _: name)
-
-
-def _read(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    from victim.loaders.pool import read_folder, read_npz
-
-    return read_folder(path, shape) if path.is_dir() else read_npz(path)

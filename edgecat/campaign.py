@@ -5,45 +5,70 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
+from torch import nn
 
-from attack.copycat import CopycatTrainer
+from attack.copycat import CopycatTrainer, check_learner
 from attack.extraction import ThiefSettings
 from attack.ledger import Ledger
 from attack.pools import Pool, find_pools
-from attack.strategies import default_strategy, find_strategy
+from attack.strategies import baseline, default_strategy, find_strategy
 from benchmarks.records import AccuracyOnDevice, Attack
 from edge.deployment import deploy
+from edge.devices.energy import EnergyMeter
 from edge.devices.opening import OpenDevice
 from edgecat.journal import Journal
 from edgecat.settings import RunSettings
 from edgecat.stages.data import second_hospital
+from edgecat.stages.gain import measure_gain
+from edgecat.stages.queried import save_queried
 from edgecat.stages.theft import Stolen, Target, steal
+from edgecat.stages.victim import check_architecture
 from foundation.answers import AnswerPolicy
+from foundation.errors import UsageError
+from foundation.files import file_name
 from foundation.manifest import Artifact
 from foundation.progress import SILENT, Progress
+from victim.checkpoint import CheckpointHeader, save
 from victim.dataset import Dataset
 
 
 class Campaign:
     """The thieves of a run.
 
+    Args:
+        settings: what to try.
+        journal: where the records go.
+        dataset: the victim's.
+        victim: its architecture, where it is known.
+        progress: where to show it.
+
     Raises:
         UsageError, DataError: a pool, strategy, policy or budget that cannot work; told before anything is trained.
     """
 
-    def __init__(self, settings: RunSettings, journal: Journal, dataset: Dataset, progress: Progress = SILENT) -> None:
+    def __init__(
+        self,
+        settings: RunSettings,
+        journal: Journal,
+        dataset: Dataset,
+        victim: str | None,
+        progress: Progress = SILENT,
+    ) -> None:
         self.settings, self.journal, self.dataset, self.progress = settings, journal, dataset, progress
+        self.architecture = _architecture(settings.thief, victim)
+        check_architecture(self.architecture, dataset)
         self.policy = AnswerPolicy.parse(settings.answers)
         self.policy.width(len(dataset.class_names))
         self._proxy = second_hospital(settings, settings.budgets[-1], progress)
         self.thieves = self._plan()
 
-    def steal(self, device: OpenDevice, artifact: Artifact) -> None:
+    def steal(self, device: OpenDevice, artifact: Artifact, network: nn.Module | None = None) -> None:
         """Carry out what is not on record yet.
 
         Args:
             device: where the artefact runs.
             artifact: the target; its answers on the test split are on record.
+            network: its float network, where it is at hand.
         """
         name = artifact.manifest.name
         reference = next(r for r in reversed(self.journal.of(AccuracyOnDevice)) if r.artifact == name)
@@ -56,39 +81,58 @@ class Campaign:
             CopycatTrainer(progress=self.progress) as trainer,
         ):
             answers = np.array(reference.predictions, np.int64)
-            target = Target(oracle, name, device.info.kind, self.dataset, answers, self.journal.run_id)
+            meter = EnergyMeter(device.adb)
+            run_id = self.journal.run_id
+            target = Target(oracle, name, device.info.kind, self.dataset, answers, run_id, network, meter)
             stolen: deque[Stolen] = deque()
             for thief, budgets in missing:
-                pools = self._pools(thief)
-                thefts = steal(target, pools, thief, ledger, trainer, wanted=budgets, progress=self.progress)
+                pools, spool = self._pools(thief), self.journal.directory.path
+                thefts = steal(
+                    target, pools, thief, ledger, trainer, wanted=budgets, spool=spool, progress=self.progress
+                )
                 stolen.extend(thefts)
                 self._collect(stolen, keep=2 * trainer.workers)
             self._collect(stolen, keep=0)
 
     def _plan(self) -> list[ThiefSettings]:
+        """Every thief, told at once if it cannot work."""
         settings = self.settings
+        check_learner(settings.learner)
+        named = [
+            (pool, strategy)
+            for pool in settings.pools or default_pools(self.dataset, settings)
+            for strategy in self._strategies(pool)
+        ]
         thieves = [
             ThiefSettings(
                 pool=pool,
-                strategy=settings.strategy or default_strategy(pool),
-                architecture=settings.thief,
+                strategy=strategy,
+                architecture=self.architecture,
                 budgets=settings.budgets,
                 seed=settings.seed + number,
                 data=self.dataset.sha256,
+                learner=settings.learner,
             )
-            for pool in settings.pools or default_pools(self.dataset, settings)
+            for pool, strategy in named
             for number in range(settings.seeds)
         ]
         for thief in thieves[:: settings.seeds]:
             find_strategy(thief.strategy, self._pools(thief), thief.budgets[-1], thief.seed)
         return thieves
 
+    def _strategies(self, pool: str) -> tuple[str, ...]:
+        """What is tried on a pool: the strategies asked for, and random querying to hold them against."""
+        strategies = self.settings.strategies or (default_strategy(pool),)
+        if not self.settings.baseline:
+            return strategies
+        return tuple(dict.fromkeys(name for own in strategies for name in (baseline(own), own)))
+
     def _pools(self, thief: ThiefSettings) -> tuple[Pool, ...]:
-        return find_pools(thief.pool, self.dataset, thief.seed, self._proxy)
+        return find_pools(thief.pool, self.dataset, thief.seed, self._proxy, resize=self.settings.resize)
 
     def _missing(self, thief: ThiefSettings, artifact: str) -> set[int]:
         """Budgets of this thief that have no record."""
-        wanted = (artifact, thief.pool, thief.strategy, thief.seed, thief.architecture, str(self.policy))
+        wanted = (artifact, thief.pool, thief.strategy, thief.seed, thief.architecture, thief.learner, str(self.policy))
         done = {
             record.budget
             for record in self.journal.of(Attack)
@@ -98,6 +142,7 @@ class Campaign:
                 record.strategy,
                 record.seed,
                 record.thief_architecture,
+                record.learner,
                 record.answers,
             )
             == wanted
@@ -107,12 +152,48 @@ class Campaign:
     def _collect(self, stolen: deque[Stolen], keep: int) -> None:
         """Wait for the oldest copycats until no more than `keep` are in training, and put them on record."""
         while len(stolen) > keep:
-            record = stolen.popleft().measured()
+            done = stolen.popleft()
+            record = done.measured()
+            self._keep(done)
             self.journal.add(record)
             self.progress.say(
                 f"{record.pool}, {record.strategy}, seed {record.seed}: {record.queries} queries, "
                 f"fidelity {record.fidelity:.1%}, {record.relative_accuracy:.1%} of the victim's accuracy"
             )
+
+    def _keep(self, stolen: Stolen) -> None:
+        """Keep what is left of a thief beside its record: its network, images it asked about, further gains."""
+        thief, theft, place = stolen.thief, stolen.theft, self.journal.directory
+        save_queried(place.path, thief.pool, thief.strategy, thief.seed, *theft.examples)
+        self._save(stolen)
+        # One seed is enough for what is shown once, at the end of the curve.
+        if thief.seed == self.settings.seed and theft.budget == thief.budgets[-1] and self.settings.gains:
+            self.journal.add(measure_gain(stolen))
+
+    def _save(self, stolen: Stolen) -> None:
+        """The copycat as a checkpoint, which `edgecat export` takes as it takes a victim's."""
+        thief, theft, dataset = stolen.thief, stolen.theft, self.dataset
+        header = CheckpointHeader(
+            architecture=thief.architecture,
+            image_shape=dataset.image_shape,
+            class_names=dataset.class_names,
+            dataset=dataset.name,
+            dataset_sha256=dataset.sha256,
+            epochs=0,
+            seconds_train=stolen.copycat.seconds,
+        )
+        name = file_name(thief.pool, thief.strategy, thief.learner, str(thief.seed), str(theft.budget))
+        save(stolen.copycat.network, header, self.journal.directory.copycats / f"{name}.safetensors")
+
+
+def _architecture(thief: str, victim: str | None) -> str:
+    if thief != "same":
+        return thief
+    if victim is None:
+        raise UsageError(
+            "--thief same: the model's manifest does not tell its architecture", hint="name it, as in --thief residual"
+        )
+    return victim
 
 
 def default_pools(dataset: Dataset, settings: RunSettings) -> tuple[str, ...]:

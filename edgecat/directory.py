@@ -4,6 +4,8 @@ run.toml        what was asked
 victim/         the checkpoint
 artifacts/      model files with their manifests
 ledger.sqlite   every query paid for, and its answer
+copycats/       the stolen networks, as checkpoints
+queried/        some of the images that were asked about
 results.jsonl   the records: what was measured
 report.html     the same for people; report.md, plots/
 """
@@ -48,6 +50,11 @@ class RunDirectory:
     def ledger(self) -> Path:
         """Every query paid for."""
         return self.path / "ledger.sqlite"
+
+    @property
+    def copycats(self) -> Path:
+        """Directory of the stolen networks."""
+        return self.path / "copycats"
 
     @property
     def results(self) -> Path:

@@ -68,9 +68,8 @@ class _Walk:
     def walk(self) -> Summary:
         """Every stage in turn."""
         dataset = load_dataset(self.settings, self.progress)
-        campaign = Campaign(self.settings, self.journal, dataset, self.progress)
-        for architecture in (self.settings.architecture, self.settings.thief):
-            check_architecture(architecture, dataset)
+        check_architecture(self.settings.architecture, dataset)
+        campaign = Campaign(self.settings, self.journal, dataset, self.settings.architecture, self.progress)
         self.journal.add(describe_context(self.settings, self.journal.run_id))
         checkpoint = self._victim(dataset)
         artifacts = self._artifacts(checkpoint, dataset)
@@ -80,7 +79,7 @@ class _Walk:
             self.journal.add(describe_device(info, self.journal.run_id))
             for artifact in artifacts:
                 self._measure(device, artifact, dataset)
-            campaign.steal(device, _target(artifacts))
+            campaign.steal(device, _target(artifacts), checkpoint.network)
         return self.journal.report(dataset)
 
     def _victim(self, dataset: Dataset) -> Checkpoint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -20,8 +21,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+# A first look, and the whole curve of `edgecat attack`.
 DEFAULT_BUDGETS = (250, 1000, 2000)
 QUICK_BUDGETS = (250, 1000)
+CURVE = (250, 500, 1000, 2000, 4000, 8000, 16000)
 
 
 class RunSettings(BaseModel):
@@ -34,13 +37,18 @@ class RunSettings(BaseModel):
             exported.
         precisions: empty for all.
         pools: empty for what the data set offers; see `attack.pools.find_pool`.
-        strategy: None takes `amplify` for `pd:N` pools and `random` for the others.
+        resize: make a pool's images of another size or number of channels fit.
+        strategies: each is tried on each pool; empty takes `amplify` for `pd:N` pools and `random` for the others; see
+            `attack.strategies.find_strategy`.
+        baseline: try random querying too, wherever a strategy is named.
+        gains: measure what the first seed's thieves gain beyond labels: adversarial examples, saliency, calibration.
         budgets: numbers of queries, ascending.
         answers: answer policy.
         seeds: how many thieves, each with a seed of its own.
         seed: of everything else, and of the first thief.
         architecture: the victim's.
-        thief: the copycat's architecture.
+        thief: the copycat's architecture; `same` for the victim's.
+        learner: how the copycat learns; see `attack.copycat.LEARNERS`.
         epochs: of the victim's training; None fits it to the data.
         threads: of the runtime on the device.
         runner: what answers there; see `edge.deployment.RunnerOptions`.
@@ -58,13 +66,17 @@ class RunSettings(BaseModel):
     runtimes: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
-    strategy: str | None = None
+    resize: bool = False
+    strategies: tuple[str, ...] = ()
+    baseline: bool = True
+    gains: bool = True
     budgets: tuple[int, ...] = DEFAULT_BUDGETS
     answers: str = "label"
     seeds: int = Field(default=3, ge=1)
     seed: int = Field(default=0, ge=0)
     architecture: str = "residual"
     thief: str = "plain"
+    learner: str = "supervised"
     epochs: int | None = Field(default=None, ge=1)
     threads: int = Field(default=1, ge=1)
     runner: str = "auto"
@@ -90,6 +102,29 @@ class RunSettings(BaseModel):
             # What does not fit the artefact is refused when it is deployed.
             other = LEGACY if LEGACY in self.runtimes else self.runtimes[0]
         return RunnerOptions(self.runner, other, self.threads, self.cpus)
+
+
+def parse_budgets(words: list[str]) -> tuple[int, ...]:
+    """Numbers of queries as people write them: `2000`, `2k`, `1M`, several joined by commas, or `curve`.
+
+    Returns:
+        them all, ascending.
+
+    Raises:
+        UsageError: a word that is none.
+    """
+    found: set[int] = set()
+    for word in ",".join(words).split(","):
+        matched = re.fullmatch(r"([0-9]{1,12})([kM]?)", word.strip())
+        if matched is not None and int(matched[1]) > 0:
+            found.add(int(matched[1]) * {"": 1, "k": 1000, "M": 1_000_000}[matched[2]])
+        elif word.strip() == "curve":
+            found.update(CURVE)
+        else:
+            raise UsageError(
+                f"{word!r} is no number of queries", hint="for example --budgets 250,1k,16k,1M, or --budgets curve"
+            )
+    return tuple(sorted(found))
 
 
 def make_settings(**values: object) -> RunSettings:

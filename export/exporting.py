@@ -39,6 +39,7 @@ class Source:
         sha256: of the victim's checkpoint.
         calibration: uint8 [N, H, W, C], of the training split.
         unseen: uint8 [M, H, W, C], for the parity gate: neither trained on nor calibrated on.
+        architecture: the network's name, where it has one.
     """
 
     network: nn.Module
@@ -47,6 +48,7 @@ class Source:
     sha256: str
     calibration: NDArray[np.uint8]
     unseen: NDArray[np.uint8]
+    architecture: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def _manifest(source: Source, recipe: Recipe, path: Path, calibration: NDArray[n
         output=output_spec,
         class_names=source.class_names,
         victim_sha256=source.sha256,
+        victim_architecture=source.architecture,
         calibration_sha256=sha256_arrays(calibration) if recipe.calibration_images else None,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,3 +88,10 @@ def sha256_arrays(*arrays: NDArray[Any]) -> str:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def file_name(*words: str) -> str:
+    """Words as one file name that every file system takes; where letters had to go, a hash keeps names apart."""
+    joined = "_".join(words)
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", joined)[:120].lstrip(".") or "-"
+    return safe if safe == joined else f"{safe}-{hashlib.sha256(joined.encode()).hexdigest()[:6]}"

@@ -82,6 +82,7 @@ class Manifest(BaseModel):
     output: TensorSpec
     class_names: tuple[str, ...]
     victim_sha256: str
+    victim_architecture: str | None = None
     calibration_sha256: str | None = None
 
 

@@ -62,21 +62,47 @@ Pools = Annotated[
     typer.Option(
         "--pool",
         help="Where the thief's images come from; repeatable. npd (procedural, not of the domain), proxy (another "
-        "hospital), pd:N (N images of the domain), a folder or .npz. Default: all that the data set offers, N = 100.",
+        "hospital), pd:N (N images of the domain), a folder or .npz; several joined by + are one pool, as in "
+        "npd+pd:100. Default: npd, proxy and pd:100, as far as the data set offers them.",
         show_default=False,
     ),
 ]
-Strategy = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--strategy", help="random or amplify. Default: amplify for pd:N, random for the rest."),
+Resize = Annotated[bool, typer.Option("--resize", help="Make a pool's images of another size or channels fit.")]
+Strategies = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--strategy",
+        help="How the thief chooses its queries; repeatable. random, amplify (variants of few images), "
+        "amplify:STRATEGY (variants that a strategy chooses), or one of docs/attacks.md: balanced, entropy, kcenter, "
+        "dfal_kcenter, knockoff, marich, jbda, datafree. Default: amplify for pd:N, random for the rest.",
+        show_default=False,
+    ),
+]
+Baseline = Annotated[
+    bool, typer.Option("--baseline/--no-baseline", help="Beside each strategy also query at random, to compare.")
 ]
 Budgets = Annotated[
-    Optional[list[int]],  # noqa: UP045
-    typer.Option("--budget", help="Queries; repeat it for a curve. Default: 250, 1000, 2000.", show_default=False),
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--budgets",
+        "--budget",
+        help="Queries: 2000, 2k or 1M; several make a curve, as in 250,1k,16k; curve is 250 … 16k doubling.",
+        show_default=False,
+    ),
+]
+Learner = Annotated[
+    str,
+    typer.Option(
+        "--learner",
+        help="How the copycat learns: supervised (from the answers), semi (also from images that nobody asked about).",
+    ),
 ]
 Seeds = Annotated[int, typer.Option("--seeds", min=1, help="How many thieves, each with a seed of its own.")]
 Thief = Annotated[
-    str, typer.Option("--thief", help="The copycat's network: plain, residual, mobile, or module:factory.")
+    str,
+    typer.Option(
+        "--thief", help="The copycat's network: plain, residual, mobile, module:factory, or same as the victim's."
+    ),
 ]
 Architecture = Annotated[
     str, typer.Option("--architecture", help="The victim's network: residual, mobile, plain, or module:factory.")

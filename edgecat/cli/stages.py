@@ -174,12 +174,15 @@ def attack(
     device: options.DeviceSpec = None,
     key: options.Key = None,
     pool: options.Pools = None,
-    strategy: options.Strategy = None,
-    budget: options.Budgets = None,
+    resize: options.Resize = False,
+    strategy: options.Strategies = None,
+    baseline: options.Baseline = True,
+    budgets: options.Budgets = None,
     answers: options.Answers = "label",
     seeds: options.Seeds = 3,
     seed: options.Seed = 0,
     thief: options.Thief = "plain",
+    learner: options.Learner = "supervised",
     threads: options.Threads = 1,
     runner: options.Runner = "auto",
     runtime: options.Runtime = None,
@@ -189,11 +192,12 @@ def attack(
 ) -> None:
     """Steal a model that answers on a device, and measure the copies on data that no thief asked about.
 
-    Started again with the same --out it goes on from the ledger: no query is asked twice.
+    Started again with the same --out it goes on from the ledger: no query is asked twice. Without --budgets it draws
+    the curve from 250 to 16,000 queries.
     """
     with Output(json) as output:
         from edge.devices.spec import parse_spec
-        from edgecat.settings import DEFAULT_BUDGETS, make_settings
+        from edgecat.settings import CURVE, make_settings, parse_budgets
         from foundation.manifest import load_artifact
 
         artifact = load_artifact(model)
@@ -202,12 +206,15 @@ def attack(
             device=str(parse_spec(device)),
             runtimes=() if runtime is None else (runtime,),
             pools=tuple(pool or ()),
-            strategy=strategy,
-            budgets=tuple(budget or DEFAULT_BUDGETS),
+            resize=resize,
+            strategies=tuple(strategy or ()),
+            baseline=baseline,
+            budgets=parse_budgets(budgets) if budgets else CURVE,
             answers=answers,
             seeds=seeds,
             seed=seed,
             thief=thief,
+            learner=learner,
             threads=threads,
             runner=runner,
             cpus=cpus,

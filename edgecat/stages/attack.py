@@ -14,7 +14,6 @@ from edgecat.journal import Journal
 from edgecat.settings import RunSettings
 from edgecat.stages.data import load_dataset
 from edgecat.stages.device import describe_device, measure_accuracy
-from edgecat.stages.victim import check_architecture
 from foundation.manifest import Artifact
 from foundation.progress import SILENT, Progress
 
@@ -34,8 +33,7 @@ def attack_model(
     dataset = load_dataset(settings, progress)
     place = RunDirectory(directory)
     journal = Journal(place, progress)
-    campaign = Campaign(settings, journal, dataset, progress)
-    check_architecture(settings.thief, dataset)
+    campaign = Campaign(settings, journal, dataset, artifact.manifest.victim_architecture, progress)
     with place.locked(), open_device(settings.device, key) as opened:
         journal.add(describe_context(settings, journal.run_id))
         journal.add(describe_device(opened.info, journal.run_id))

@@ -53,6 +53,7 @@ def export_victim(
                     checkpoint.sha256,
                     dataset.train.images,
                     parity_images(dataset),
+                    checkpoint.header.architecture,
                 )
                 exported = export(source, recipe, directory)
             manifest, parity = exported.artifact.manifest, asdict(exported.parity)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
-from attack.copycat import CopycatTrainer
+from attack.copycat import Copycat, CopycatTrainer
 from attack.extraction import Theft, ThiefSettings, extract
 from attack.fidelity import measure_fidelity
 from attack.ledger import Ledger
@@ -18,6 +21,7 @@ from attack.strategies import find_strategy
 from benchmarks.records import Attack
 from benchmarks.schema import DeviceKind
 from benchmarks.statistics import proportion_interval
+from edge.devices.energy import EnergyMeter, energy_joules
 from foundation.progress import SILENT, Progress
 from victim.dataset import Dataset
 from victim.training import predict
@@ -34,6 +38,8 @@ class Target:
         dataset: whose test split measures the thief.
         answers: int64 [test images], the victim's labels on the device: the reference of fidelity.
         run_id: for the records.
+        network: the victim's float network, where it is at hand.
+        meter: of the device's energy.
     """
 
     oracle: Oracle
@@ -42,6 +48,8 @@ class Target:
     dataset: Dataset
     answers: NDArray[np.int64]
     run_id: str
+    network: nn.Module | None
+    meter: EnergyMeter
 
 
 def steal(
@@ -52,12 +60,18 @@ def steal(
     trainer: CopycatTrainer,
     *,
     wanted: Collection[int] | None = None,
+    spool: Path | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[Stolen]:
     """One thief at each of its budgets; see `attack.extraction.extract`."""
     strategy = find_strategy(thief.strategy, pools, thief.budgets[-1], thief.seed)
-    for theft in extract(target.oracle, strategy, ledger, thief, trainer, wanted=wanted, progress=progress):
-        yield Stolen(target, thief, theft)
+    before = target.meter.read()
+    for theft in extract(
+        target.oracle, strategy, ledger, thief, trainer, wanted=wanted, spool=spool, progress=progress
+    ):
+        # What the ledger answered cost no energy now.
+        told = theft.device_queries == theft.queries
+        yield Stolen(target, thief, theft, energy_joules(before, target.meter.read()) if told else None)
 
 
 @dataclass(frozen=True)
@@ -67,13 +81,18 @@ class Stolen:
     target: Target
     thief: ThiefSettings
     theft: Theft
+    energy: float | None
+
+    @cached_property
+    def copycat(self) -> Copycat:
+        """Wait for the copycat."""
+        return self.theft.copycat.result()
 
     def measured(self) -> Attack:
-        """Wait for the copycat and measure it on the test split, as a record."""
+        """Measure the copycat on the test split, as a record."""
         target, thief, theft = self.target, self.thief, self.theft
-        copycat = theft.copycat.result()
         test = target.dataset.test
-        predictions = predict(copycat.network, test.images).argmax(1).astype(np.int64)
+        predictions = predict(self.copycat.network, test.images).argmax(1).astype(np.int64)
         measured = measure_fidelity(predictions, target.answers, test.labels)
         return Attack(
             run_id=target.run_id,
@@ -81,6 +100,7 @@ class Stolen:
             device_kind=target.device_kind,
             pool=thief.pool,
             strategy=thief.strategy,
+            learner=thief.learner,
             answers=str(target.oracle.policy),
             thief_architecture=thief.architecture,
             budget=theft.budget,
@@ -95,8 +115,9 @@ class Stolen:
             relative_accuracy=measured.relative_accuracy,
             macro_f1_ratio=measured.macro_f1_ratio,
             seconds_query=theft.seconds_query,
-            seconds_train=copycat.seconds,
+            seconds_train=self.copycat.seconds,
             device_seconds=theft.device_seconds,
+            energy_joules=self.energy,
             thief_predictions=predictions.tolist(),
             answer_histogram=theft.answer_histogram.tolist(),
         )

@@ -11,7 +11,7 @@ from PIL import Image
 from victims_in_process import numbered_images
 
 from attack.ledger import image_hash
-from attack.pools import Pool, find_pool
+from attack.pools import Pool, find_pool, find_pools
 from foundation.errors import DataError, EdgecatError, ExitCode, UsageError
 from victim.dataset import Dataset
 
@@ -116,11 +116,29 @@ def test_a_folder_is_a_pool_in_the_order_of_its_paths(dataset: Dataset, tmp_path
     assert pool.origin(0) == str(tmp_path)
 
 
-def test_pictures_of_other_sizes_and_colours_are_made_to_fit(dataset: Dataset, tmp_path: Path) -> None:
+def test_pictures_of_other_sizes_and_colours_are_made_to_fit_if_asked(dataset: Dataset, tmp_path: Path) -> None:
     Image.fromarray(np.full((40, 70, 3), (30, 60, 90), np.uint8)).save(tmp_path / "wide.png")
-    images = everything(find_pool(str(tmp_path), dataset, 0))
+    with pytest.raises(DataError, match=r"wide\.png is an image 40 x 70 x 3, the victim takes 16 x 16 x 1") as caught:
+        find_pool(str(tmp_path), dataset, 0)
+    assert "--resize" in (caught.value.hint or "")
+    images = everything(find_pool(str(tmp_path), dataset, 0, resize=True))
     assert images.shape == (1, 16, 16, 1)
     assert np.abs(images.astype(int) - 60).max() <= 1
+
+
+def test_an_npz_of_other_size_and_channels_is_made_to_fit_if_asked(dataset: Dataset, tmp_path: Path) -> None:
+    np.savez(tmp_path / "wide.npz", images=np.full((3, 32, 48, 3), (30, 60, 90), np.uint8))
+    with pytest.raises(DataError, match="32, 48, 3"):
+        find_pool(str(tmp_path / "wide.npz"), dataset, 0)
+    images = everything(find_pool(str(tmp_path / "wide.npz"), dataset, 0, resize=True))
+    assert images.shape == (3, 16, 16, 1)
+    assert np.abs(images.astype(int) - 60).max() <= 1
+
+
+def test_pools_joined_by_plus_are_parts(dataset: Dataset) -> None:
+    assert [(pool.name, pool.size) for pool in find_pools("npd+pd:5", dataset, 0)] == [("npd", None), ("pd:5", 5)]
+    with pytest.raises(UsageError, match="unknown pool 'mars'"):
+        find_pools("npd+mars", dataset, 0)
 
 
 def test_an_npz_is_a_pool(dataset: Dataset, tmp_path: Path) -> None:

@@ -14,23 +14,34 @@ from victim.loaders.picture import read_picture
 from victim.loaders.pixels import squared
 
 
-def read_folder(root: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Every picture below a folder, in the order of their paths, made to fit.
+def read_pool(path: Path, shape: tuple[int, int, int], *, resize: bool) -> NDArray[np.uint8]:
+    """The images of a folder or an `.npz`.
 
     Args:
-        root: the folder.
+        path: the folder, or the file.
         shape: height, width (equal) and channels of the images wanted.
+        resize: make images of another size or number of channels fit, instead of refusing them.
 
     Returns:
         uint8 [N, *shape].
 
     Raises:
-        DataError: no picture, or a bad one, by its name.
+        DataError: no image, a bad one, or one of another shape, by its name.
     """
+    if path.is_dir():
+        return read_folder(path, shape, resize=resize)
+    images = read_npz(path)
+    if resize and images.shape[1:] != shape:
+        images = np.stack([_fitted(squared(_without_grey_axis(image), shape[0]), shape[2]) for image in images])
+    return images
+
+
+def read_folder(root: Path, shape: tuple[int, int, int], *, resize: bool = True) -> NDArray[np.uint8]:
+    """Every picture below a folder, in the order of their paths; see `read_pool`."""
     files = image_files(root)
     if not files:
         raise DataError(f"no picture in {root}")
-    return np.stack([_fitted(squared(read_picture(file).pixels, shape[0]), shape[2]) for file in files])
+    return np.stack([_read(file, shape, resize) for file in files])
 
 
 def read_npz(path: Path) -> NDArray[np.uint8]:
@@ -50,6 +61,21 @@ def read_npz(path: Path) -> NDArray[np.uint8]:
     if any(array.ndim != 4 or array.dtype != np.uint8 or array.shape[1:] != shaped[0].shape[1:] for array in shaped):
         raise DataError(f"{path}: images must be uint8 N x H x W (x C), all of one size")
     return np.concatenate(shaped)
+
+
+def _read(file: Path, shape: tuple[int, int, int], resize: bool) -> NDArray[np.uint8]:
+    pixels = read_picture(file).pixels
+    found = (*pixels.shape, 1) if pixels.ndim == 2 else pixels.shape
+    if found != shape and not resize:
+        raise DataError(
+            f"{file} is an image {' x '.join(map(str, found))}, the victim takes {' x '.join(map(str, shape))}",
+            hint="add --resize to make the pool fit",
+        )
+    return _fitted(squared(pixels, shape[0]), shape[2])
+
+
+def _without_grey_axis(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return image[..., 0] if image.shape[2] == 1 else image
 
 
 def _fitted(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
