@@ -16,7 +16,7 @@ from foundation.errors import BudgetError, DataError, UsageError
 
 # What goes to the device at once, and is one transaction of the ledger: meanwhile the images before are written down
 # and those after are hashed. Large enough that the device seldom waits between two of them.
-PIECE = 2048
+PIECE = 4096
 
 
 @dataclass(frozen=True)
@@ -139,14 +139,15 @@ class BudgetedOracle:
 
     def _choose(self, images: NDArray[np.uint8], first: int, taken: set[bytes], held: int) -> _Piece:
         """From `first` on, what is new in this session and in this call, as far as the budget goes."""
-        piece, room = _Piece(), self.remaining
+        piece, room, spent = _Piece(), self.remaining, self.spent
         hashes = image_hashes(images[first : first + PIECE])
         for row, (digest, position) in enumerate(zip(hashes, self.ledger.positions(hashes), strict=True), first):
-            if digest in taken or self._was_seen(position):
+            if digest in taken or (position >= 0 and self._was_seen(position)):
                 continue
             if len(taken) == room:
                 break
-            self._check_order(position, self.spent + len(taken), held)
+            if position >= 0 or spent + len(taken) < held:
+                self._check_order(position, spent + len(taken), held)
             taken.add(digest)
             if position < 0:
                 piece.new.append(len(piece.rows))
@@ -155,7 +156,7 @@ class BudgetedOracle:
         return piece
 
     def _was_seen(self, position: int) -> bool:
-        return 0 <= position < len(self._seen) and bool(self._seen[position])
+        return position < len(self._seen) and bool(self._seen[position])
 
     def _check_order(self, position: int, due: int, held: int) -> None:
         """Whether the image that is due as number `due` stands there, where the ledger holds `held` of them."""

@@ -21,9 +21,9 @@ from attack.ledger import AttackIdentity, Ledger
 from attack.oracle import Oracle
 from benchmarks.proof import Check, at_least, at_most
 
-# What is asked in one call. The runner's frames carry 256 images each; an attack that need not look at the answers
-# in between asks as many at once.
-ASKED_AT_ONCE = 8192
+# What is asked in one call, of the channel too. The runner's frames carry 256 images each. An attack that need not look
+# at the answers in between asks as many at once: the more there are, the more of the ledger's work passes meanwhile.
+ASKED_AT_ONCE = 32768
 _ROUNDS = 10
 _Raw = dict[str, JsonValue]
 
