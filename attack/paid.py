@@ -56,9 +56,7 @@ class Paid:
         if not len(images):
             return
         if part not in self._parts:
-            self._parts[part] = _Part(
-                self._open.enter_context(ImageSpool(self._directory))
-            )
+            self._parts[part] = _Part(self._open.enter_context(ImageSpool(self._directory)))
         self._parts[part].add(images, answers)
 
     def part(self, number: int) -> Labelled | None:
