@@ -63,10 +63,9 @@ def test_k_center_spreads_further_than_chance(monkeypatch: pytest.MonkeyPatch) -
 def test_the_margin_of_a_linear_network_is_its_distance_from_the_boundary() -> None:
     network, images = linear(2), numbered_images(40)
     weights = network.weights.detach().numpy()
-    gap = np.abs((images.reshape(40, -1) / 255 - 0.5) @ (weights[:, 0] - weights[:, 1]))
-    assert np.allclose(
-        margins(network, images), gap / np.linalg.norm(weights[:, 0] - weights[:, 1]), rtol=0.04, atol=1e-3
-    )
+    normal = weights[:, 0] - weights[:, 1]
+    distance = np.abs((images.reshape(40, -1) / 255 - 0.5) @ normal) / np.linalg.norm(normal)
+    assert np.allclose(margins(network, images), distance, rtol=0.04, atol=1e-3)
 
 
 def test_the_nearest_of_several_boundaries_counts() -> None:
