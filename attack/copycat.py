@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from attack.paid import Labelled
+from attack.semi import fit_semi
 from foundation.answers import Answers
 from foundation.errors import DataError, UsageError
 from foundation.machine import cores
@@ -97,8 +98,15 @@ def train_copycat(
         chosen = settings or TrainingSettings.for_images(len(images), samples=TRAINING_SAMPLES)
         if number:
             chosen = replace(chosen, learning_rate=chosen.learning_rate * FINE_TUNING_RATE)
-        seconds += _learn(network, images, answers, chosen, generator, progress)
+        # The unqueried images are of the pool's last part: what is learnt before is learnt from answers alone.
+        semi = learner == "semi" and number == len(lesson.parts) - 1
+        unlabelled = (lesson.unlabelled or _nothing) if semi else None
+        seconds += _learn(network, images, answers, chosen, generator, progress, unlabelled)
     return Copycat(network, seconds)
+
+
+def _nothing(_: int) -> NDArray[np.uint8]:
+    return np.empty((0, 1, 1, 1), np.uint8)
 
 
 def _learn(
@@ -108,6 +116,7 @@ def _learn(
     settings: TrainingSettings,
     generator: torch.Generator,
     progress: Progress,
+    unlabelled: Callable[[int], NDArray[np.uint8]] | None = None,
 ) -> float:
     # The answers are as soft as the policy lets them be; smoothing them further would only blur.
     smoothing = settings.label_smoothing if answers.scores is None else 0.0
@@ -117,10 +126,14 @@ def _learn(
         images, targets = np.repeat(images, 2, axis=0), np.repeat(targets, 2, axis=0)
     description = f"copycat of {len(answers)} answers"
     chosen = replace(settings, label_smoothing=smoothing)
+    if unlabelled is not None:
+        return fit_semi(
+            network, images, targets, unlabelled, chosen, generator, progress=progress, description=description
+        )
     return fit(network, images, targets, chosen, generator, progress=progress, description=description).seconds
 
 
-LEARNERS = ("supervised",)
+LEARNERS = ("supervised", "semi")
 
 
 def check_learner(name: str) -> None:

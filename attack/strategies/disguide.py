@@ -129,7 +129,7 @@ class Disguide:
         shares = ((one + other) / 2).mean(0).clamp_min(1e-6)
         loss = self.settings.diversity * (shares * shares.log()).sum() - disagreement
         self._search.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._search.step()
 
     def save(self) -> bytes:
