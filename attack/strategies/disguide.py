@@ -31,8 +31,9 @@ from victim.step import as_input, has_bf16
 class DisguideSettings:
     """How generator and students learn.
 
-    The paper makes one step of the generator and three on replayed answers for each batch of 256 queries, and asks 20
-    million of them. Here a student's step is the dear part, so less is replayed.
+    The authors' program makes one step of the generator and three on replayed answers for each batch of 256 queries,
+    and asks 20 million of them. Here a student's step is the dear part, so less is replayed: at 64 x 64 a core of its
+    own makes, asks and learns about 650 queries a second.
 
     Attributes:
         batch: queries between two steps of the generator.
@@ -120,7 +121,7 @@ class Disguide:
         return torch.randn(count, self.settings.noise, generator=self._chance)
 
     def _guide(self, students: _Students) -> None:
-        """One step of the generator: to where the students disagree (section 3.2), on every class alike (3.3)."""
+        """One step of the generator: to where the students disagree, and to every class alike."""
         with students.frozen(), _arithmetic():
             images = self._generator(self._noise(self.settings.guided))
             one, other = (student(images).float().softmax(1) for student in students.both)
