@@ -54,7 +54,7 @@ def walk(
     return Walk(strategy, victim, (lambda: network) if trains else untrained, known).go(counts)
 
 
-@pytest.mark.parametrize("policy", ["label", "topk:2", "scores"])
+@pytest.mark.parametrize("policy", ["label", "scores"])
 @pytest.mark.parametrize("name", ACTIVE)
 def test_no_image_is_proposed_twice_and_the_budget_can_be_met(name: str, policy: str) -> None:
     walked = walk(name, *[32] * 12, policy=policy)
