@@ -21,8 +21,9 @@ Images = NDArray[np.uint8]
 SEEDS = 150
 # No more images are pushed in a round.
 MOST_PUSHED = 4_000
-# Largest change of a pixel, in levels of 255, and the number of steps it is made in.
-REACH = 64
+# Largest change of a pixel, in levels of 255, and the number of steps it is made in. Farther out a medical victim sees
+# noise and gives one answer to most of it: with 2,000 queries a reach of 64 gave 63 % fidelity on radiographs, 16 73 %.
+REACH = 16
 STEPS = 8
 
 

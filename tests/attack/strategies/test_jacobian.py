@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from victims_in_process import KnownVictim, fixed_logits, half_images, numbered_images
+from victims_in_process import KnownVictim, brighter_half, fixed_logits, half_images, numbered_images
 from walks import Notebook, Walk, halves, linear, pool_of, untrained
 
 from attack.pools import Pool
@@ -19,14 +19,19 @@ from attack.strategies.substitute import probabilities
 pytestmark = pytest.mark.timeout(60)
 
 
-def test_pushed_images_are_taken_for_their_targets_and_stay_within_reach() -> None:
-    network, images = halves(), half_images(60, 0)
+def test_pushed_images_stay_within_reach_and_those_near_the_boundary_go_over_it() -> None:
+    network, images = halves(), half_images(200, 0)
     targets = 1 - probabilities(network, images).argmax(axis=1)
     pushed = push(network, images, targets)
     assert pushed.dtype == np.uint8
     assert pushed.shape == images.shape
     assert np.abs(pushed.astype(int) - images).max() <= REACH
-    assert (probabilities(network, pushed).argmax(axis=1) == targets).mean() > 0.9
+    # Either half may be moved by the reach, where it is not black or white before.
+    gap = np.abs(brighter_half(images)[:, 0] * 8)
+    over = probabilities(network, pushed).argmax(axis=1) == targets
+    assert over[gap < 1.8 * REACH].all()
+    assert over.sum() > 5
+    assert not over[gap > 2 * REACH].any()
 
 
 def walk(pool: Pool, *counts: int, notes: Notebook | None = None, trains: bool = True) -> Walk:
