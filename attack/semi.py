@@ -38,6 +38,11 @@ Unlabelled = Callable[[int], NDArray[np.uint8]]
 class SemiSettings:
     """How the second step goes.
 
+    These did best of the few that were measured (one seed, hard labels, the plain CNN, 1,000 of another hospital's
+    8,000 phantoms asked about): fidelity 86.1 % after 80.8 % of the first step, where an anchor's share of 0.5, half
+    the rate and 0.4 of the length gave 81.1 %. Answers alone, learnt for twice as long, gave 86.1 % too, at 40 % of the
+    work.
+
     Attributes:
         length: its epochs, as a share of the first step's.
         rate: its learning rate, as a share of the first step's.
@@ -48,12 +53,12 @@ class SemiSettings:
         decay: of the teacher's running average, per step.
     """
 
-    length: float = 0.5
-    rate: float = 0.5
-    ratio: int = 1
+    length: float = 1.0
+    rate: float = 1.0
+    ratio: int = 2
     weight: float = 1.0
-    threshold: float = 0.6
-    anchored: float = 0.5
+    threshold: float = 0.8
+    anchored: float = 0.3
     decay: float = 0.99
 
 
