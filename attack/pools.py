@@ -1,6 +1,7 @@
 """Pools: where a thief's images come from.
 
-`npd`: procedural images that are not of the problem domain, any number. `proxy`: images of the same kind from another
+`none`: no image at all, for a strategy that makes its own. `npd`: procedural images that are not of the problem domain,
+any number. `proxy`: images of the same kind from another
 hospital. `pd:N`: N images of the problem domain itself, which the victim never saw. A folder or an `.npz` of one's own.
 """
 
@@ -64,7 +65,7 @@ def find_pool(name: str, dataset: Dataset, seed: int, proxy: Proxy | None = None
     """The pool of that name, for one thief.
 
     Args:
-        name: `npd`, `proxy`, `pd:N`, or the path of a folder or `.npz` of images; not a composed one.
+        name: `none`, `npd`, `proxy`, `pd:N`, or the path of a folder or `.npz` of images; not a composed one.
         dataset: the victim's; gives the images' shape and the `thief` split.
         seed: of the thief: which N images of the domain it has, which procedural images it makes.
         proxy: makes the other hospital's images; None where the data set has no other hospital.
@@ -74,6 +75,9 @@ def find_pool(name: str, dataset: Dataset, seed: int, proxy: Proxy | None = None
         UsageError: no such pool.
         DataError: fewer images than asked for, or of another shape.
     """
+    if name == "none":
+        # One black image tells a strategy that makes its own how large they are.
+        return _finite(name, np.zeros((1, *dataset.image_shape), np.uint8), dataset.image_shape)
     if name == "npd":
         return _procedural(dataset.image_shape, seed)
     if name == "proxy":
@@ -88,7 +92,8 @@ def find_pool(name: str, dataset: Dataset, seed: int, proxy: Proxy | None = None
     if Path(name).exists():
         return _finite(name, read_pool(Path(name), dataset.image_shape, resize=resize), dataset.image_shape)
     raise UsageError(
-        f"unknown pool {name!r}", hint="use npd, proxy, pd:N, the path of a folder or .npz, or several joined by +"
+        f"unknown pool {name!r}",
+        hint="use npd, proxy, pd:N, none, the path of a folder or .npz, or several joined by +",
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from benchmarks.data import radiographs
 from benchmarks.proof import Check, at_least, at_most, main
 
 _COMMAND = [sys.executable, "-m", "edgecat"]
@@ -33,10 +34,10 @@ def measure(quick: bool) -> tuple[dict[str, JsonValue], list[Check]]:
         starts = [_seconds([*_COMMAND, "--help"], environment) for _ in range(_STARTS)]
         rendering = _phantom_rates(environment)
         phantom, phantom_seconds = _walk([], Path(folder) / "phantom", environment, quick)
-        radiographs = _radiographs()
+        found = radiographs()
         chest = None
-        if radiographs is not None and not quick:
-            chest, _ = _walk(["--data", str(radiographs)], Path(folder) / "chest", environment, quick)
+        if found is not None and not quick:
+            chest, _ = _walk(["--data", str(found)], Path(folder) / "chest", environment, quick)
     raw: dict[str, JsonValue] = {
         "help_seconds": list[JsonValue](starts),
         "phantom_images_per_second": list[JsonValue](rendering),
@@ -118,12 +119,6 @@ def _seconds(command: list[str], environment: dict[str, str]) -> float:
     start = time.perf_counter()
     subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - start
-
-
-def _radiographs() -> Path | None:
-    named = os.environ.get("EDGECAT_CHESTXRAY")
-    path = Path(named) if named else Path(__file__).parents[1].parent / "shared" / "data" / "chestxray64.npz"
-    return path if path.is_file() else None
 
 
 def _dig(document: _Summary | None, *keys: str) -> float | None:

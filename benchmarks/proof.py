@@ -80,22 +80,38 @@ def context() -> dict[str, JsonValue]:
     }
 
 
-def main(name: str, measure: Callable[[bool], tuple[dict[str, JsonValue], list[Check]]], description: str) -> int:
+Measured = tuple[dict[str, JsonValue], list[Check]]
+
+
+def main(
+    name: str,
+    measure: Callable[[bool], Measured],
+    description: str,
+    *,
+    resumable: Callable[[bool, Path], Measured] | None = None,
+) -> int:
     """Parse `--json`, `--quick` and `--record`, measure, print; the exit code says whether every check holds.
 
     Args:
         name: of the benchmark.
         measure: takes `quick`, gives raw figures and checks.
         description: for `--help`.
+        resumable: takes `quick` and a directory in place of `measure`, and goes on with what an earlier run left there:
+            `--work` names it.
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--quick", action="store_true", help="a smaller run of at most 3 minutes; the document says so")
     parser.add_argument("--record", type=Path, help="also append the document to this JSON Lines file")
+    if resumable is not None:
+        parser.add_argument("--work", type=Path, help="keep what is measured here, and go on with it when run again")
     chosen = parser.parse_args()
     before = context()
     with _stdout_kept():
-        raw, checks = measure(chosen.quick)
+        if resumable is not None and chosen.work is not None:
+            raw, checks = resumable(chosen.quick, chosen.work)
+        else:
+            raw, checks = measure(chosen.quick)
     document = Document(benchmark=name, quick=chosen.quick, context=before, raw=raw, checks=checks)
     if chosen.record is not None:
         with chosen.record.open("a") as stream:

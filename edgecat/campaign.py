@@ -11,7 +11,7 @@ from attack.copycat import CopycatTrainer, check_learner
 from attack.extraction import ThiefSettings
 from attack.ledger import Ledger
 from attack.pools import Pool, find_pools
-from attack.strategies import baseline, default_strategy, find_strategy
+from attack.strategies import baseline, check_strategy, default_strategy, find_strategy
 from benchmarks.records import AccuracyOnDevice, Attack
 from edge.deployment import deploy
 from edge.devices.energy import EnergyMeter
@@ -62,6 +62,17 @@ class Campaign:
         self._proxy = second_hospital(settings, settings.budgets[-1], progress)
         self.thieves = self._plan()
 
+    def check_ledger(self, identity: str) -> None:
+        """See to it that an earlier run's ledger here is of this victim, under this policy.
+
+        Raises:
+            DataError: it is not.
+        """
+        place = self.journal.directory.ledger
+        if place.exists():
+            with Ledger(place) as ledger:
+                ledger.check(identity, self.policy)
+
     def steal(self, device: OpenDevice, artifact: Artifact, network: nn.Module | None = None) -> None:
         """Carry out what is not on record yet.
 
@@ -98,6 +109,8 @@ class Campaign:
         """Every thief, told at once if it cannot work."""
         settings = self.settings
         check_learner(settings.learner)
+        for strategy in settings.strategies:
+            check_strategy(strategy)
         named = [
             (pool, strategy)
             for pool in settings.pools or default_pools(self.dataset, settings)
@@ -112,6 +125,7 @@ class Campaign:
                 seed=settings.seed + number,
                 data=self.dataset.sha256,
                 learner=settings.learner,
+                effort=settings.effort,
             )
             for pool, strategy in named
             for number in range(settings.seeds)

@@ -22,7 +22,7 @@ else:
     import tomli as tomllib
 
 # A first look, and the whole curve of `edgecat attack`.
-DEFAULT_BUDGETS = (250, 1000, 2000)
+DEFAULT_BUDGETS = (250, 2000)
 QUICK_BUDGETS = (250, 1000)
 CURVE = (250, 500, 1000, 2000, 4000, 8000, 16000)
 
@@ -49,6 +49,8 @@ class RunSettings(BaseModel):
         architecture: the victim's.
         thief: the copycat's architecture; `same` for the victim's.
         learner: how the copycat learns; see `attack.copycat.LEARNERS`.
+        effort: how long copycats learn: 1 is the thief at full strength, as in `edgecat attack`; see
+            `attack.copycat.settings_for`.
         epochs: of the victim's training; None fits it to the data.
         threads: of the runtime on the device.
         runner: what answers there; see `edge.deployment.RunnerOptions`.
@@ -75,8 +77,9 @@ class RunSettings(BaseModel):
     seeds: int = Field(default=3, ge=1)
     seed: int = Field(default=0, ge=0)
     architecture: str = "residual"
-    thief: str = "plain"
+    thief: str = "stacked"
     learner: str = "supervised"
+    effort: float = Field(default=0.5, gt=0, le=100)
     epochs: int | None = Field(default=None, ge=1)
     threads: int = Field(default=1, ge=1)
     runner: str = "auto"

@@ -50,7 +50,7 @@ class EdgecatExtraction(ExtractionAttack):  # type: ignore[misc]
         nb_stolen: int,
         *,
         strategy: str = "amplify",
-        architecture: str = "plain",
+        architecture: str = "stacked",
         seed: int = 0,
         ledger: Path | None = None,
     ) -> None:

@@ -44,6 +44,9 @@ STRATEGIES: dict[str, Callable[[Pool, int, int], Strategy]] = {
 }
 
 _AMPLIFY = "amplify"
+_DATA_FREE = "datafree"
+# They make images of their own: the pool need not hold one for each query.
+_MAKERS = ("jbda", _DATA_FREE)
 
 
 def default_strategy(pool: str) -> str:
@@ -74,7 +77,7 @@ def check_strategy(name: str) -> None:
             )
 
 
-def find_strategy(name: str, pools: Sequence[Pool], budget: int, seed: int) -> Strategy:
+def find_strategy(name: str, pools: Sequence[Pool], budget: int, seed: int, architecture: str = "stacked") -> Strategy:
     """The strategy of that name, ready to propose.
 
     Args:
@@ -83,6 +86,7 @@ def find_strategy(name: str, pools: Sequence[Pool], budget: int, seed: int) -> S
         pools: where its images come from, one or more.
         budget: the largest number of queries it will be asked for.
         seed: of this thief.
+        architecture: of the copycat, for a strategy that trains it itself.
 
     Raises:
         UsageError: no such strategy, or one that cannot use the pool.
@@ -93,23 +97,38 @@ def find_strategy(name: str, pools: Sequence[Pool], budget: int, seed: int) -> S
     if len(names) != len(pools):
         raise UsageError(f"{len(names)} strategies ({name}) for {len(pools)} pools", hint="give one, or one for each")
     if len(pools) == 1:
-        return _one(name, pools[0], budget, seed)
+        return _one(name, pools[0], budget, seed, architecture)
+    if _DATA_FREE in names:
+        raise UsageError(
+            f"strategy {_DATA_FREE} needs no images and learns alone", hint="give it one pool, such as none"
+        )
     _pay_together(names, pools, budget)
     # Each part is asked for no more than it has.
-    parts = [_one(own, pool, min(budget, pool.size or budget), seed) for own, pool in zip(names, pools, strict=True)]
-    return MixtureStrategy(parts)
+    parts = [
+        _one(own, pool, min(budget, pool.size or budget), seed, architecture)
+        for own, pool in zip(names, pools, strict=True)
+    ]
+    mixture = MixtureStrategy(parts)
+    mixture.pools = tuple(pool for part in parts for pool in part.pools)
+    return mixture
 
 
 def _pay_together(names: Sequence[str], pools: Sequence[Pool], budget: int) -> None:
     """See to it that pools which are asked about image by image hold enough of them, all together."""
-    sizes = [None if own.startswith(_AMPLIFY) else pool.size for own, pool in zip(names, pools, strict=True)]
+    makes = (_AMPLIFY, *_MAKERS)
+    sizes = [None if own.startswith(makes) else pool.size for own, pool in zip(names, pools, strict=True)]
     finite = [size for size in sizes if size is not None]
     if len(finite) == len(sizes):
         replace(pools[0], name="+".join(pool.name for pool in pools), size=sum(finite)).pays(budget)
 
 
-def _one(name: str, pool: Pool, budget: int, seed: int) -> Strategy:
+def _one(name: str, pool: Pool, budget: int, seed: int, architecture: str) -> Strategy:
+    if name == _DATA_FREE:
+        return DataFreeStrategy(pool, budget, seed, architecture)
     grow, _, chooser = name.partition(":")
-    if grow == _AMPLIFY:
-        return STRATEGIES[chooser or "random"](grown(pool, budget, seed), budget, seed)
-    return STRATEGIES[name](pool, budget, seed)
+    varies = grow == _AMPLIFY
+    if varies:
+        pool, name = grown(pool, budget, seed), chooser or "random"
+    strategy = STRATEGIES[name](pool, budget, seed)
+    strategy.pools, strategy.varies = (pool,), varies
+    return strategy

@@ -14,13 +14,18 @@ from victim.augmentation import augment
 
 # Variants are made in blocks of this many from the block's own seed, so that how they are asked for never matters.
 BLOCK = 250
-BLENDED = 1 / 3
+
+# 100 images grown into 16,000 queries, fidelity on all images that were not asked about (519 radiographs / 2,300
+# phantoms, one seed): changes half as large, none blended: 85 % / -; none blended: 90 / -; a third blended: 91 / 90;
+# four in five: 92 / 92; and with the changes below, larger by two fifths: 94 / 93.
+BLENDED = 0.8
+CHANGES = {"degrees": 21.0, "shift": 0.21, "scale": 0.21, "contrast": 0.49, "brightness": 0.17}
 
 
 def grown(pool: Pool, budget: int, seed: int) -> Pool:
     """The pool's images as they are, and after them variants without end.
 
-    A variant is turned, shifted, scaled, changed in contrast and brightness; a third of them is blended with another
+    A variant is turned, shifted, scaled, changed in contrast and brightness; four in five are blended with another
     variant. Unlike augmentation in training, which presumes that the label stays, every variant gets the victim's own
     answer.
 
@@ -65,4 +70,4 @@ def _variants(seeds: NDArray[np.uint8], seed: int, number: int) -> NDArray[np.ui
 def _changed(seeds: NDArray[np.uint8], generator: torch.Generator) -> torch.Tensor:
     rows = torch.randint(len(seeds), (BLOCK,), generator=generator).numpy()
     images = torch.from_numpy(seeds[rows]).permute(0, 3, 1, 2).to(torch.float32) / 255
-    return augment(images, generator, degrees=15, shift=0.15, scale=0.15, contrast=0.35, brightness=0.12)
+    return augment(images, generator, **CHANGES)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from attack.paid import Labelled, Paid
+from attack.pools import Pool
 from foundation.answers import Answers
 
 
@@ -82,9 +83,13 @@ class Strategy(ABC):
 
     Attributes:
         trains: whether its choice depends on a network that is trained on the way.
+        varies: whether its images are variants of a few already, each with an answer of its own.
+        pools: what it chooses from, one for each part; `find_strategy` says it.
     """
 
     trains: bool = False
+    varies: bool = False
+    pools: tuple[Pool, ...] = ()
 
     @abstractmethod
     def propose(self, state: State) -> Proposal:

@@ -27,6 +27,7 @@ class MixtureStrategy(Strategy):
         self._left = list(range(len(parts)))
         self._turn, self._given, self._asking = 0, 0, 0
         self.trains = any(part.trains for part in parts)
+        self.varies = parts[-1].varies
 
     def propose(self, state: State) -> Proposal:
         """See `Strategy.propose`."""

@@ -35,6 +35,9 @@ Answers = Annotated[
     str, typer.Option("--answers", help="What the victim lets out: label, topk:K or scores. Cut down on the device.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Source of all chance; the same seed gives the same run.")]
+Effort = Annotated[
+    float, typer.Option("--effort", min=0.01, help="How long copycats learn: 1 is full strength, 0.5 half as long.")
+]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of the runtime on the device.")]
 Runner = Annotated[
     str,
@@ -81,6 +84,14 @@ Strategies = Annotated[
 Baseline = Annotated[
     bool, typer.Option("--baseline/--no-baseline", help="Beside each strategy also query at random, to compare.")
 ]
+Gains = Annotated[
+    bool,
+    typer.Option(
+        "--gains/--no-gains",
+        help="Also measure what the first seed's thieves gain beyond labels: adversarial examples for the device, "
+        "saliency maps, calibration.",
+    ),
+]
 Budgets = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(
@@ -101,11 +112,13 @@ Seeds = Annotated[int, typer.Option("--seeds", min=1, help="How many thieves, ea
 Thief = Annotated[
     str,
     typer.Option(
-        "--thief", help="The copycat's network: plain, residual, mobile, module:factory, or same as the victim's."
+        "--thief",
+        help="The copycat's network: stacked, plain, residual, mobile, module:factory, or same as the victim's.",
     ),
 ]
 Architecture = Annotated[
-    str, typer.Option("--architecture", help="The victim's network: residual, mobile, plain, or module:factory.")
+    str,
+    typer.Option("--architecture", help="The victim's network: residual, mobile, plain, stacked, or module:factory."),
 ]
 Size = Annotated[
     Optional[int],  # noqa: UP045

@@ -35,11 +35,12 @@ def attack_model(
     journal = Journal(place, progress)
     campaign = Campaign(settings, journal, dataset, artifact.manifest.victim_architecture, progress)
     with place.locked(), open_device(settings.device, key) as opened:
-        journal.add(describe_context(settings, journal.run_id))
-        journal.add(describe_device(opened.info, journal.run_id))
         with deploy(
             opened, artifact, options=settings.serving(artifact.manifest.runtime), progress=progress
         ) as deployed:
+            campaign.check_ledger(deployed.identity)
+            journal.add(describe_context(settings, journal.run_id))
+            journal.add(describe_device(opened.info, journal.run_id))
             journal.add(measure_accuracy(deployed, artifact, dataset, opened.info, journal.run_id))
         campaign.steal(opened, artifact)
     return journal.report(dataset)

@@ -18,6 +18,10 @@ from victim.loaders import load
 # Images that device and host must label alike, one by one.
 COMPARED_IMAGES = 1000
 
+# Images of the other hospital; whole patients of all four classes come in sixteens.
+PROXY_SIZES = (8_000, 20_000)
+PROXY_STEP = 100_000
+
 # Images of the parity gate. The exported graph takes them one by one, some 10 ms each.
 PARITY_IMAGES = 512
 
@@ -38,7 +42,11 @@ def load_dataset(settings: RunSettings, progress: Progress = SILENT) -> Dataset:
 def second_hospital(
     settings: RunSettings, count: int, progress: Progress = SILENT
 ) -> Callable[[], NDArray[np.uint8]] | None:
-    """What makes the pool `proxy`: `count` images of the other hospital; None where the data has no other hospital."""
+    """What makes the pool `proxy`: images of the other hospital, `count` at least; None where there is none.
+
+    Always 8,000, 20,000, or hundreds of thousands: a strategy must have something to choose from, and a larger budget
+    that goes on with an attack must find the same pool.
+    """
     if settings.data != "phantom":
         return None
 
@@ -47,9 +55,8 @@ def second_hospital(
     def images() -> NDArray[np.uint8]:
         from victim.phantom import proxy_images
 
-        # Whole patients of all four classes come in sixteens.
-        rounded = -(-count // 16) * 16
-        return proxy_images(rounded, settings.seed, cache=cache_directory(), progress=progress).images
+        size = next((size for size in PROXY_SIZES if count <= size), -(-count // PROXY_STEP) * PROXY_STEP)
+        return proxy_images(size, settings.seed, cache=cache_directory(), progress=progress).images
 
     return images
 

@@ -64,7 +64,7 @@ def steal(
     progress: Progress = SILENT,
 ) -> Iterator[Stolen]:
     """One thief at each of its budgets; see `attack.extraction.extract`."""
-    strategy = find_strategy(thief.strategy, pools, thief.budgets[-1], thief.seed)
+    strategy = find_strategy(thief.strategy, pools, thief.budgets[-1], thief.seed, thief.architecture)
     before = target.meter.read()
     for theft in extract(
         target.oracle, strategy, ledger, thief, trainer, wanted=wanted, spool=spool, progress=progress

@@ -169,6 +169,8 @@ def test_a_copycat_is_trained_on_all_that_the_policy_lets_out(
         (theft,) = steal(victim, NOISE, ledger, thief(40), trainer)
         theft.copycat.result(100)
     images, targets, settings = seen[0]
+    # Answers are exact: what softens them only blurs.
+    assert (settings.label_smoothing, settings.mixup) == (0, 0)
     logits = fixed_logits(4)(images)
     shown = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     order = np.argsort(-logits, axis=1)
@@ -182,7 +184,6 @@ def test_a_copycat_is_trained_on_all_that_the_policy_lets_out(
         expected = shown
     assert np.array_equal(images, np.concatenate(victim.asked))
     assert np.allclose(targets, expected, atol=1e-6)
-    assert (settings.label_smoothing > 0) == (policy == "label")
 
 
 # --- budgets
@@ -246,7 +247,7 @@ def test_an_attack_that_is_broken_off_resumes_to_the_same_training_sets(
     tmp_path: Path, strategy: str, policy: str
 ) -> None:
     pool = NOISE if strategy == "random" else FEW
-    parsed, settings = AnswerPolicy.parse(policy), thief(300, 1400, strategy=strategy)
+    parsed, settings = AnswerPolicy.parse(policy), thief(300, 600, 900, 1200, 1400, strategy=strategy)
     whole = WatchedTrainer()
     with Ledger(tmp_path / "whole.sqlite") as ledger:
         unbroken = KnownVictim(fixed_logits(3), 3, parsed)
@@ -297,8 +298,8 @@ def test_amplifying_a_black_picture_ends(ledger: Ledger) -> None:
     black = pool_of(np.zeros((3, 16, 16, 1), np.uint8))
     victim, trainer = KnownVictim(fixed_logits(2)), WatchedTrainer()
     (theft,) = steal(victim, black, ledger, thief(5000, strategy="amplify"), trainer)
-    # Brightness moves black by at most 0.12 of 255 levels.
-    assert 2 <= theft.queries <= 32
+    # Brightness moves black by at most 0.17 of 255 levels.
+    assert 2 <= theft.queries <= 45
     assert theft.queries == victim.count == len(trainer.sets[0][0])
 
 

@@ -114,14 +114,14 @@ def test_variants_resemble_the_originals() -> None:
     assert min(correlation) > 0.8
 
 
-def test_about_a_third_of_the_variants_is_a_blend() -> None:
+def test_most_variants_are_blends() -> None:
     # Two flat originals far apart: a level between what contrast and brightness can reach is a blend of both.
     flat = np.stack([np.full((16, 16, 1), level, np.uint8) for level in (40, 210)])
     images, _ = proposed(make("amplify", pool_of(flat), 2000, 0), 2000)
     levels = images[2:, 8, 8, 0].astype(int)
-    between = ((levels > 40 + 32) & (levels < 210 - 32)).mean()
-    # A blend takes two of different level in one case of two, and up to half of the second.
-    assert 0.05 < between < 1 / 6
+    between = ((levels > 40 + 44) & (levels < 210 - 44)).mean()
+    # Four in five are blends, half of those of two levels, and these reach as far as that more often than not.
+    assert 0.15 < between < 0.4
 
 
 @settings(deadline=None, max_examples=25)

@@ -19,10 +19,10 @@ pytestmark = pytest.mark.timeout(60)
         ("--precision int4", "unknown precision 'int4'"),
         ("--answers logits", "unknown answer policy 'logits'"),
         ("--answers topk:0", "unknown answer policy 'topk:0'"),
-        ("--budget 0", "budgets 0"),
-        ("--budget -5", "budgets -5"),
-        ("--budget 500 --budget 100", "budgets 500, 100"),
-        ("--budget 100 --budget 100", "budgets 100, 100"),
+        ("--budget 0", "'0' is no number of queries"),
+        ("--budget -5", "'-5' is no number of queries"),
+        ("--budgets 250,,1k", "'' is no number of queries"),
+        ("--budgets 1.5k", "'1.5k' is no number of queries"),
         ("--device toaster", "unknown device 'toaster'"),
         ("--device tcp:nowhere", "no address"),
         ("--device embedded:x", "unknown device"),
@@ -56,6 +56,12 @@ def test_a_run_that_cannot_work_is_refused_before_torch_is_loaded(
         ("--architecture nowhere:made", 2, "cannot import nowhere:made"),
         ("--thief vgg", 2, "unknown architecture 'vgg'"),
         ("--answers topk:9", 2, "topk:9"),
+        ("--pool npd+moon", 2, "unknown pool 'moon'"),
+        ("--pool npd+pd:5 --strategy random+amplify+entropy", 2, "3 strategies"),
+        ("--pool pd:30+pd:20 --strategy random --budget 60", 4, "holds 50 images"),
+        ("--strategy amplify:clairvoyant", 2, "unknown strategy 'amplify:clairvoyant'"),
+        ("--strategy random:entropy", 2, "unknown strategy 'random:entropy'"),
+        ("--learner psychic", 2, "unknown learner 'psychic'"),
     ],
 )
 def test_what_only_the_data_can_tell_is_refused_before_training_and_leaves_the_directory_free(
@@ -102,7 +108,7 @@ def test_a_directory_that_holds_a_run_is_not_written_over(edgecat: CommandLine, 
 
 
 def test_a_resumed_run_keeps_its_settings(edgecat: CommandLine, tmp_path: Path) -> None:
-    assert "--budget cannot change them" in edgecat("run", "--resume", "--out", tmp_path, "--budget", "9").refusal(2)
+    assert "--budgets cannot change them" in edgecat("run", "--resume", "--out", tmp_path, "--budget", "9").refusal(2)
     assert "no run to resume" in edgecat("run", "--resume").refusal(2)
     assert "no run directory" in edgecat("run", "--resume", "--out", tmp_path).refusal(4)
     (tmp_path / "run.toml").write_text("seed = [")

@@ -356,7 +356,7 @@ def finished(unbroken: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize(
     "words",
-    [("--seed", "1"), ("--budget", "500"), ("--pool", "npd"), ("--quick",), ("--data", "phantom"), ("--seeds", "3")],
+    [("--seed", "1"), ("--budgets", "500"), ("--pool", "npd"), ("--quick",), ("--data", "phantom"), ("--seeds", "3")],
     ids=" ".join,
 )
 def test_a_resumed_run_keeps_its_settings(edgecat: CommandLine, finished: Path, words: tuple[str, ...]) -> None:

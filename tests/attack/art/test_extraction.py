@@ -13,6 +13,7 @@ from torch import nn
 from victims_in_process import KnownVictim, brighter_half, half_images, numbered_images
 
 from foundation.errors import DataError, DeviceError, UsageError
+from victim.step import TrainingSettings
 
 pytest.importorskip("art.estimators", reason="wants ART: pip install 'edgecat[art]'")
 
@@ -69,7 +70,7 @@ def weights(classifier: PyTorchClassifier) -> NDArray[np.float32]:
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight epochs, where it matters that two runs are alike and not how good they are."""
-    monkeypatch.setattr("attack.copycat.TRAINING_SAMPLES", 1)
+    monkeypatch.setattr("attack.copycat.settings_for", lambda *_, **__: TrainingSettings(epochs=1, batch=32))
 
 
 class OwnNetwork(RandomStrategy):
@@ -131,7 +132,8 @@ def test_the_same_seed_steals_the_same_and_leaves_global_chance_alone() -> None:
 
 
 @pytest.mark.usefixtures("brief")
-def test_a_killed_attack_goes_on_from_its_ledger(tmp_path: Path) -> None:
+def test_a_killed_attack_goes_on_from_its_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attack.extraction.MOST_AT_ONCE", 512)
     whole, broken, again = (KnownVictim(brighter_half, fails_at=fails) for fails in (None, 2, None))
 
     def steal(victim: KnownVictim, name: str) -> NDArray[np.float32]:

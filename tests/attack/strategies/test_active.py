@@ -21,6 +21,7 @@ from attack.pools import Pool
 from attack.strategies import find_strategy, jacobian, rounds
 from foundation.answers import AnswerPolicy
 from foundation.errors import DataError, DeviceError
+from victim.step import TrainingSettings
 from victim.training import predict
 
 pytestmark = pytest.mark.timeout(120)
@@ -200,7 +201,7 @@ def steal(ledger: Path, name: str, budget: int, victim: KnownVictim) -> tuple[li
 @pytest.mark.parametrize("name", [*CHOOSING, "jbda", "amplify:entropy"])
 def test_an_attack_resumes_after_the_device_is_lost(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # As few steps as there can be: what is learnt does not matter here.
-    monkeypatch.setattr(attack.copycat, "TRAINING_SAMPLES", 1)
+    monkeypatch.setattr(attack.copycat, "settings_for", lambda *_, **__: TrainingSettings(epochs=1, batch=32))
     unbroken = KnownVictim(brighter_half)
     order, _ = steal(tmp_path / "whole", name, 90, unbroken)
     assert unbroken.count == len(set(order)) == 90
@@ -214,7 +215,7 @@ def test_an_attack_resumes_after_the_device_is_lost(tmp_path: Path, name: str, m
 
 @pytest.mark.usefixtures("_one_thread")
 def test_a_copycat_of_chosen_images_learns_an_easy_victim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attack.copycat, "TRAINING_SAMPLES", 4000)
+    monkeypatch.setattr(attack.copycat, "settings_for", lambda *_, **__: TrainingSettings(epochs=12, batch=32))
     _, network = steal(tmp_path / "ledger", "balanced", 100, KnownVictim(brighter_half))
     test = half_images(300, 2)
     theirs = brighter_half(test).argmax(1)

@@ -1,0 +1,109 @@
+"""What a thief can copy from the device, against the bounds, and beside ART.
+
+    python -m benchmarks.extraction --json [--quick] [--work DIR] [--record benchmarks/records/extraction.jsonl]
+
+The full run takes hours: `--work` keeps what is done, and the same command goes on with it. The radiographs are those
+of EDGECAT_CHESTXRAY, or `../shared/data/chestxray64.npz` beside the repository.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from pydantic import JsonValue
+
+from benchmarks.data import radiographs
+from benchmarks.proof import Check, at_least, at_most, main
+from benchmarks.theft import million, side_by_side
+from benchmarks.theft.thefts import Data, Plan, send, victim, victim_facts
+from edge.deployment import deploy
+from edge.devices.opening import open_device
+from foundation.manifest import load_artifact
+
+Raw = dict[str, JsonValue]
+
+ACTIVE = ("balanced", "entropy", "kcenter", "dfal_kcenter", "knockoff", "marich", "jbda")
+VARIANTS = tuple(f"amplify:{name}" for name in ("balanced", "entropy", "kcenter"))
+# The thief's half of each data set.
+WHOLE = {"phantom": "pd:1200", "chestxray64": "pd:394"}
+
+
+def plans(data: str, quick: bool) -> list[Plan]:
+    """Every campaign against one data set's victim."""
+    if quick:
+        return [Plan("hundred", "pd:100", "250,1k", seeds=1)]
+    both = [
+        Plan("hundred", "pd:100", "250,1k,4k,16k,50k", gains=True),
+        Plan("variants", "pd:100", "4k", VARIANTS),
+        Plan("whole", WHOLE[data], "4k,50k"),
+        Plan("npd", "npd", "250,1k,4k,16k"),
+        Plan("npd-million", "npd", "100k,1M", seeds=1),
+        Plan("npd-then-domain", "npd+pd:100", "16k"),
+        Plan("datafree", "npd", "10k,100k", ("datafree",), seeds=1),
+    ]
+    if data != "phantom":
+        return both
+    return [
+        *both,
+        Plan("proxy", "proxy", "250,1k,2k,4k,8k,20k", gains=True),
+        Plan("active", "proxy", "2k", ACTIVE),
+        Plan("semi", "proxy", "250,1k,2k", learner="semi"),
+    ]
+
+
+def measure(quick: bool) -> tuple[Raw, list[Check]]:
+    """Run everything in a directory that goes afterwards; see the module."""
+    with tempfile.TemporaryDirectory(prefix="edgecat-extraction-") as folder:
+        return measure_in(quick, Path(folder))
+
+
+def measure_in(quick: bool, work: Path) -> tuple[Raw, list[Check]]:
+    """Run everything that `work` does not hold yet."""
+    sets = [Data("phantom", "phantom")]
+    found = radiographs()
+    if found is not None and not quick:
+        sets.append(Data("chestxray64", str(found)))
+    raw: Raw = {}
+    models = {data.name: victim(data, work) for data in sets}
+    for data in sets:
+        done: Raw = {plan.name: send(data, models[data.name], plan, work) for plan in plans(data.name, quick)}
+        raw[data.name] = {"victim": victim_facts(models[data.name], data, work), **done}
+    raw["art"] = {data.name: side_by_side.measure(data, models[data.name], work, quick) for data in sets}
+    with open_device("embedded") as opened, deploy(opened, load_artifact(models["phantom"])) as oracle:
+        raw["million"] = million.measure(oracle, work, quick=quick)
+    return raw, _checks(raw, quick)
+
+
+def _checks(raw: dict[str, Any], quick: bool) -> list[Check]:
+    checks: list[Check] = []
+    for name in ("phantom", "chestxray64"):
+        done = {} if quick else raw.get(name, {})
+        hundred, whole = _mean(done, "hundred", 50_000), _mean(done, "whole", 50_000)
+        few, all_of_it = (f"{name}, {images}, 50,000 queries" for images in ("100 images", "all of the thief's half"))
+        asked = _mean(done, "npd-million", 1_000_000)
+        hours = (asked["seconds_query"] + asked["seconds_train"]) / 3600 if asked else None
+        checks += [
+            at_least(f"{few}: relative accuracy", hundred.get("relative_accuracy"), 0.97),
+            at_least(f"{few}: fidelity", hundred.get("fidelity"), 0.93),
+            at_least(f"{all_of_it}: relative accuracy", whole.get("relative_accuracy"), 0.986),
+            at_most(f"{name}, a million NPD queries, asked and learnt", hours, 24, "h"),
+        ]
+    proxy = _mean({} if quick else raw["phantom"], "proxy", 20_000)
+    name = "phantom, proxy images alone, 20,000 queries: relative accuracy"
+    checks.append(at_least(name, proxy.get("relative_accuracy"), 0.90))
+    return [*checks, *side_by_side.checks(raw, quick), *million.checks(raw["million"], quick)]
+
+
+def _mean(done: dict[str, Any], plan: str, budget: int) -> dict[str, float]:
+    """Means over the seeds of a plan's thieves at one budget; empty where it was not carried out."""
+    thieves = [t for t in done.get(plan, {}).get("thieves", []) if t["budget"] == budget]
+    keys = ("relative_accuracy", "fidelity", "seconds_query", "seconds_train")
+    return {key: mean(thief[key] for thief in thieves) for key in keys} if thieves else {}
+
+
+if __name__ == "__main__":
+    sys.exit(main("extraction", measure, "What a thief can copy, beside ART.", resumable=measure_in))

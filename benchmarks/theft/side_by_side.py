@@ -1,0 +1,197 @@
+"""Ours beside ART's CopycatCNN and KnockoffNets: the same pool, thief's network, device and epochs.
+
+The device serves both; ART sees top-1 classes in one-hot rows. What is done stands in `WORK/DATA/art.jsonl`, one line a
+thief, and is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import JsonValue
+from torch import nn
+
+from attack.copycat import Lesson, train_copycat
+from attack.fidelity import measure_fidelity
+from attack.oracle import Oracle
+from benchmarks.proof import Check, at_least
+from benchmarks.theft.peers import PeerTheft, art_copycat, art_knockoff
+from benchmarks.theft.thefts import Data
+from edge.deployment import deploy
+from edge.devices.opening import open_device
+from foundation.manifest import load_artifact
+from victim.dataset import Dataset, Split
+from victim.loaders import load
+from victim.step import TrainingSettings
+from victim.training import predict
+
+ARCHITECTURE = "stacked"
+EPOCHS = 20
+SEEDS = 3
+POOL = 8000
+# For the wall clock: equal images, epochs and batch.
+TIMED_IMAGES = 2000
+TIMED_ROUNDS = 3
+ADAPTIVE = "knockoff adaptive"
+
+Raw = dict[str, JsonValue]
+
+
+def measure(data: Data, model: Path, work: Path, quick: bool) -> Raw:
+    """ART's thieves against one victim, and who is faster at the same work."""
+    dataset, pool = _data(data, 500 if quick else POOL)
+    with open_device("embedded") as opened, deploy(opened, load_artifact(model)) as oracle:
+        bench = _Bench(dataset, pool, oracle, work / data.name / "art.jsonl")
+        budgets = [len(pool)] if data.name != "phantom" or quick else [2000, POOL]
+        thieves = [
+            bench.thief(peer, budget, seed, EPOCHS if not quick else 2)
+            for peer in ("copycat", "knockoff random", ADAPTIVE)
+            for budget in budgets
+            for seed in range(1 if quick else SEEDS)
+        ]
+        count = min(len(pool), 200 if quick else TIMED_IMAGES)
+        return {"pool": len(pool), "thieves": thieves, "wall_clock": bench.clock(count, 2 if quick else EPOCHS)}
+
+
+def checks(raw: dict[str, Any], quick: bool) -> list[Check]:
+    """The bounds over a benchmark's raw figures."""
+    art = {name: raw["art"].get(name) for name in ("phantom", "chestxray64")}
+    ours, theirs = _best_of_ours(raw), _best(art["phantom"], POOL)
+    hundred = [t["fidelity"] for t in _thieves(raw, "chestxray64", "hundred") if t["budget"] == 50_000]
+    chest = _best(art["chestxray64"], None)
+    full = not quick
+    return [
+        at_least(
+            "phantom's proxy pool: ours with 2,000 queries less ART's best with 8,000, fidelity",
+            ours - theirs if full and ours is not None and theirs is not None else None,
+            0.0,
+        ),
+        at_least(
+            "chestxray64: ours with 100 images less ART's best with the whole half, fidelity",
+            mean(hundred) - chest if full and hundred and chest is not None else None,
+            0.0,
+        ),
+        *(
+            at_least(
+                f"{name}: ART's wall clock over ours, equal images, epochs and batch",
+                None if quick or found is None else found["wall_clock"]["ratio"],
+                5.0,
+            )
+            for name, found in art.items()
+        ),
+    ]
+
+
+def _thieves(raw: dict[str, Any], data: str, plan: str) -> list[dict[str, Any]]:
+    return list(raw.get(data, {}).get(plan, {}).get("thieves", []))
+
+
+def _best_of_ours(raw: dict[str, Any]) -> float | None:
+    """Highest mean fidelity over the seeds of a strategy of ours, at 2,000 queries of the phantom's proxy pool."""
+    found = [t for plan in ("active", "proxy", "semi") for t in _thieves(raw, "phantom", plan) if t["budget"] == 2000]
+    kinds = {(t["strategy"], t["learner"]) for t in found}
+    means = [mean(t["fidelity"] for t in found if (t["strategy"], t["learner"]) == kind) for kind in kinds]
+    return max(means, default=None)
+
+
+def _best(art: dict[str, Any] | None, budget: int | None) -> float | None:
+    """Highest mean fidelity of ART's attacks, at one budget or at any."""
+    if art is None:
+        return None
+    found = [t for t in art["thieves"] if budget in (None, t["budget"])]
+    return max(
+        (mean(t["fidelity"] for t in found if t["peer"] == peer) for peer in {t["peer"] for t in found}), default=None
+    )
+
+
+def _data(data: Data, count: int) -> tuple[Dataset, Split]:
+    """The data set and the pool: another hospital's images on the phantom, the thief's whole half otherwise."""
+    dataset = load(data.source)
+    if data.name != "phantom":
+        return dataset, dataset.thief
+    from victim.phantom import proxy_images
+
+    return dataset, proxy_images(count, 0)
+
+
+class _Bench:
+    """One victim on its device, the pool, and what is on record."""
+
+    def __init__(self, dataset: Dataset, pool: Split, oracle: Oracle, record: Path) -> None:
+        self.dataset, self.pool, self.oracle, self.record = dataset, pool, oracle, record
+        self.answers = oracle.query(dataset.test.images).top1()
+
+    def thief(self, peer: str, budget: int, seed: int, epochs: int) -> JsonValue:
+        """One of ART's thieves, from the record or now."""
+        key: Raw = {"peer": peer, "budget": budget, "seed": seed, "epochs": epochs, "pool": len(self.pool)}
+        lines = self.record.read_text().splitlines() if self.record.is_file() else []
+        for line in lines:
+            found: dict[str, JsonValue] = json.loads(line)
+            if all(found[name] == value for name, value in key.items()):
+                return found
+        theft = self._steal(peer, budget, seed, epochs)
+        kept = ("queries", "distinct", "seconds_query", "seconds")
+        made: Raw = {**key, **self._measured(theft.network), **{name: getattr(theft, name) for name in kept}}
+        with self.record.open("a") as stream:
+            stream.write(json.dumps(made) + "\n")
+        return made
+
+    def clock(self, count: int, epochs: int) -> JsonValue:
+        """Wall clock of a whole theft, ours and ART's CopycatCNN in turns: `count` images asked, the same epochs."""
+        torch.set_num_threads(1)
+        rows = np.arange(count)
+        ours: list[float] = []
+        theirs: list[float] = []
+        for seed in range(TIMED_ROUNDS):
+            ours.append(_seconds(lambda seed=seed: self._ours(rows, epochs, seed)))  # type: ignore[misc]
+            theirs.append(art_copycat(self.oracle, self.pool.images[rows], count, ARCHITECTURE, epochs, seed).seconds)
+        ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+        return {"images": count, "epochs": epochs, "ours": [*ours], "art": [*theirs], "ratio": median(ratios)}
+
+    def _ours(self, rows: NDArray[np.int64], epochs: int, seed: int) -> nn.Module:
+        images = self.pool.images[rows]
+        settings = TrainingSettings(epochs=epochs, batch=64, mixup=0.0)
+        lesson = Lesson(((images, self.oracle.query(images)),))
+        return train_copycat(lesson, ARCHITECTURE, seed, settings=settings).network
+
+    def _steal(self, peer: str, budget: int, seed: int, epochs: int) -> PeerTheft:
+        images = self.pool.images
+        torch.set_num_threads(1)
+        if peer == "copycat":
+            return art_copycat(self.oracle, images, budget, ARCHITECTURE, epochs, seed)
+        adaptive = peer == ADAPTIVE
+        return art_knockoff(
+            self.oracle,
+            images,
+            budget,
+            ARCHITECTURE,
+            epochs,
+            seed,
+            sampling="adaptive" if adaptive else "random",
+            labels=self.pool.labels if adaptive else None,
+        )
+
+    def _measured(self, network: nn.Module) -> dict[str, JsonValue]:
+        test = self.dataset.test
+        thief = predict(network, test.images).argmax(1).astype(np.int64)
+        found = measure_fidelity(thief, self.answers, test.labels)
+        return {
+            "fidelity": found.fidelity,
+            "accuracy": found.accuracy,
+            "relative_accuracy": found.relative_accuracy,
+            "macro_f1_ratio": found.macro_f1_ratio,
+        }
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

@@ -1,0 +1,42 @@
+"""Settings as people write them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from edgecat.settings import CURVE, RunSettings, parse_budgets
+from foundation.errors import ExitCode, UsageError
+
+
+@pytest.mark.parametrize(
+    ("words", "budgets"),
+    [
+        (["2000"], (2000,)),
+        (["2k", "250"], (250, 2000)),
+        (["250,1k, 1M"], (250, 1000, 1_000_000)),
+        (["500", "500"], (500,)),
+        (["curve"], CURVE),
+        (["curve,100k"], (*CURVE, 100_000)),
+    ],
+)
+def test_budgets_are_numbers_with_suffixes_joined_by_commas(words: list[str], budgets: tuple[int, ...]) -> None:
+    assert parse_budgets(words) == budgets
+
+
+@pytest.mark.parametrize("word", ["", "0", "-1", "1e3", "1.5k", "2K", "k", "1,", "curves", "9" * 13])
+def test_what_is_no_number_of_queries_is_told(word: str) -> None:
+    with pytest.raises(UsageError, match="no number of queries") as caught:
+        parse_budgets([word])
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_the_curve_doubles_from_250_to_16000() -> None:
+    assert CURVE[0] == 250
+    assert CURVE[-1] == 16_000
+    assert all(2 * low == high for low, high in pairwise(CURVE))
+
+
+def test_random_is_beside_every_strategy_unless_refused() -> None:
+    assert RunSettings().baseline
