@@ -24,8 +24,8 @@ from victim.training import fit
 # A network that has learnt one pool and goes on with another keeps what it knows.
 FINE_TUNING_RATE = 0.25
 # So many variants of few images need no further changes in training, which make some answers wrong. Fidelity of a thief
-# of 100 images with such changes and without: 4,000 variants of radiographs 89 and 87 %, of phantoms 87 and 78 %; 16,000
-# of radiographs 91 and 94 %, of phantoms 93 and 94 %.
+# of 100 images with such changes and without: 4,000 variants of radiographs 89 and 87 %, of phantoms 87 and 78 %;
+# 16,000 of radiographs 91 and 94 %, of phantoms 93 and 94 %.
 ENOUGH_VARIANTS = 8_000
 
 
@@ -33,8 +33,8 @@ def settings_for(count: int, *, varies: bool = False, effort: float = 1.0) -> Tr
     """How a thief learns from `count` answers: the fewer, the more often, since many passes are cheap then.
 
     What helps a victim against the noise of its labels (mix-up, label smoothing) only blurs answers that are exact.
-    Classes are not weighed: that gained nothing on 16,000 variants of radiographs and cost 2 points on phantoms. Nor did
-    an average of the weights gain (50,000 variants of radiographs: 92.0 % in place of 92.7).
+    Classes are not weighed: that gained nothing on 16,000 variants of radiographs and cost 2 points on phantoms. An
+    average of the weights did not gain either (50,000 variants of radiographs: 92.0 % in place of 92.7).
 
     Args:
         count: how many answers there are, at least 1.

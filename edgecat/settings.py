@@ -79,7 +79,7 @@ class RunSettings(BaseModel):
     architecture: str = "residual"
     thief: str = "stacked"
     learner: str = "supervised"
-    effort: float = Field(default=0.5, gt=0, le=100)
+    effort: float = Field(default=0.4, gt=0, le=100)
     epochs: int | None = Field(default=None, ge=1)
     threads: int = Field(default=1, ge=1)
     runner: str = "auto"

@@ -46,7 +46,7 @@ def run(
     architecture: options.Architecture = "residual",
     thief: options.Thief = "stacked",
     learner: options.Learner = "supervised",
-    effort: options.Effort = 0.5,
+    effort: options.Effort = 0.4,
     epochs: options.Epochs = None,
     threads: options.Threads = 1,
     runner: options.Runner = "auto",
