@@ -82,7 +82,10 @@ def against_random(attacks: Sequence[AttackSummary]) -> list[str]:
     alone = [
         f"{name} on {where}"
         for where, group in sorted(groups.items())
-        for name in dict.fromkeys(a.name for a in group if a.gain_ci is None and a.strategy != "random")
+        # Amplification, too, asks at random: among variants.
+        for name in dict.fromkeys(
+            a.name for a in group if a.gain_ci is None and a.strategy not in ("random", "amplify")
+        )
     ]
     if alone:
         found.append(f"No random thief was measured to hold these against, at some or all budgets: {'; '.join(alone)}.")
@@ -149,8 +152,11 @@ def _milestones(attacks: Sequence[AttackSummary], found: AttackSummary) -> str:
     parts = []
     for level in LEVELS:
         passed = first_passing(attacks, found, level)
-        at = "at none of its budgets" if passed is None else f"at {count(passed.queries)} queries"
-        parts.append(f"{percent(level, 0)} {at}")
+        if passed is None:
+            # Nor any higher level.
+            parts.append(f"{percent(level, 0)} at none of its budgets")
+            break
+        parts.append(f"{percent(level, 0)} at {count(passed.queries)} queries")
     return f"; of that accuracy it first passes {' and '.join(parts)}"
 
 
@@ -159,6 +165,8 @@ def _random_clause(found: AttackSummary) -> str:
         return (
             "It asked at random."
             if found.strategy == "random"
+            else "It asked about variants at random."
+            if found.strategy == "amplify"
             else "No random thief of its pool, learner and budget was measured."
         )
     low, high = (points(bound) for bound in found.gain_ci)
