@@ -82,10 +82,7 @@ def against_random(attacks: Sequence[AttackSummary]) -> list[str]:
     alone = [
         f"{name} on {where}"
         for where, group in sorted(groups.items())
-        # Amplification, too, asks at random: among variants.
-        for name in dict.fromkeys(
-            a.name for a in group if a.gain_ci is None and a.strategy not in ("random", "amplify")
-        )
+        for name in dict.fromkeys(a.name for a in group if a.gain_ci is None and a.strategy != "random")
     ]
     if alone:
         found.append(f"No random thief was measured to hold these against, at some or all budgets: {'; '.join(alone)}.")
@@ -162,13 +159,8 @@ def _milestones(attacks: Sequence[AttackSummary], found: AttackSummary) -> str:
 
 def _random_clause(found: AttackSummary) -> str:
     if found.gain_ci is None:
-        return (
-            "It asked at random."
-            if found.strategy == "random"
-            else "It asked about variants at random."
-            if found.strategy == "amplify"
-            else "No random thief of its pool, learner and budget was measured."
-        )
+        at_random = {"random": "It asked at random.", "amplify": "It asked about variants at random."}
+        return at_random.get(found.strategy, "No random thief of its pool, learner and budget was measured.")
     low, high = (points(bound) for bound in found.gain_ci)
     beats = "better than" if found.beats_random else "not better than"
     return f"It is {beats} {found.baseline} at the same budget ({low} to {high} points of fidelity)."
