@@ -12,8 +12,29 @@ SignedShare = Annotated[float, Field(ge=-1, le=1)]
 Brier = Annotated[float, Field(ge=0, le=2)]
 
 
-class Attack(BaseRecord):
-    """One thief: one pool, strategy, budget and seed against one artefact.
+class OfThief(BaseRecord):
+    """Which thief a record is of: one pool, strategy, learner, network, budget and seed against one artefact.
+
+    Attributes:
+        learner: how the thief learns from its answers: `supervised`, or `semi` (also from images it did not ask about).
+        answers: the answer policy that the thief saw (`label`, `topk:K`, `scores`).
+        thief_architecture: what the thief trained.
+        budget: queries allowed.
+    """
+
+    artifact: str
+    device_kind: DeviceKind
+    pool: str
+    strategy: str
+    learner: str = "supervised"
+    answers: str
+    thief_architecture: str
+    budget: Count
+    seed: int
+
+
+class Attack(OfThief):
+    """What a thief reached.
 
     Attributes:
         learner: how the thief learns: `supervised`, or `semi` (also from images that it did not ask about).
@@ -39,17 +60,8 @@ class Attack(BaseRecord):
     """
 
     kind: Literal["attack"] = "attack"
-    artifact: str
-    device_kind: DeviceKind
-    pool: str
-    strategy: str
-    learner: str = "supervised"
-    answers: str
-    thief_architecture: str
-    budget: Count
     queries: Count
     device_queries: Count
-    seed: int
     reference: Literal["device", "victim"] = "device"
     accuracy: Share
     fidelity: Share
@@ -129,7 +141,7 @@ class Calibration(Model):
     confidence_difference: SignedShare
 
 
-class Gain(BaseRecord):
+class Gain(OfThief):
     """What one thief gains beyond labels; its `Attack` has the same artefact, pool, strategy, budget and seed.
 
     Attributes:
@@ -139,15 +151,6 @@ class Gain(BaseRecord):
     """
 
     kind: Literal["gain"] = "gain"
-    artifact: str
-    device_kind: DeviceKind
-    pool: str
-    strategy: str
-    learner: str = "supervised"
-    answers: str
-    thief_architecture: str
-    budget: Count
-    seed: int
     transfer: list[Transfer] = Field(default_factory=list)
     saliency: Saliency | None = None
     calibration: Calibration | None = None

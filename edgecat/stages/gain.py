@@ -28,22 +28,13 @@ def measure_gain(stolen: Stolen) -> Gain:
     Raises:
         DeviceError: the device failed.
     """
-    target, thief = stolen.target, stolen.thief
+    target, seed = stolen.target, stolen.thief.seed
     test = target.dataset.test
     rows = np.unique(np.linspace(0, len(test) - 1, min(len(test), IMAGES)).round().astype(np.int64))
     network, images, clean = stolen.copycat.network, test.images[rows], target.answers[rows]
     return Gain(
-        run_id=target.run_id,
-        artifact=target.artifact,
-        device_kind=target.device_kind,
-        pool=thief.pool,
-        strategy=thief.strategy,
-        learner=thief.learner,
-        answers=str(target.oracle.policy),
-        thief_architecture=thief.architecture,
-        budget=stolen.theft.budget,
-        seed=thief.seed,
-        transfer=[_transfer(target, network, images, clean, epsilon, thief.seed) for epsilon in EPSILONS],
+        **stolen.of_thief().model_dump(),
+        transfer=[_transfer(target, network, images, clean, epsilon, seed) for epsilon in EPSILONS],
         saliency=None if target.network is None else _saliency(target.network, stolen, images),
         calibration=None if target.network is None else _calibration(target.network, network, target),
     )

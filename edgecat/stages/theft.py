@@ -20,6 +20,7 @@ from attack.pools import Pool
 from attack.strategies import find_strategy
 from benchmarks.records import Attack
 from benchmarks.schema import DeviceKind
+from benchmarks.schema_theft import OfThief
 from benchmarks.statistics import proportion_interval
 from edge.devices.energy import EnergyMeter, energy_joules
 from foundation.progress import SILENT, Progress
@@ -88,13 +89,10 @@ class Stolen:
         """Wait for the copycat."""
         return self.theft.copycat.result()
 
-    def measured(self) -> Attack:
-        """Measure the copycat on the test split, as a record."""
-        target, thief, theft = self.target, self.thief, self.theft
-        test = target.dataset.test
-        predictions = predict(self.copycat.network, test.images).argmax(1).astype(np.int64)
-        measured = measure_fidelity(predictions, target.answers, test.labels)
-        return Attack(
+    def of_thief(self) -> OfThief:
+        """What every record of this thief has in common."""
+        target, thief = self.target, self.thief
+        return OfThief(
             run_id=target.run_id,
             artifact=target.artifact,
             device_kind=target.device_kind,
@@ -103,14 +101,24 @@ class Stolen:
             learner=thief.learner,
             answers=str(target.oracle.policy),
             thief_architecture=thief.architecture,
-            budget=theft.budget,
+            budget=self.theft.budget,
+            seed=thief.seed,
+        )
+
+    def measured(self) -> Attack:
+        """Measure the copycat on the test split, as a record."""
+        target, theft = self.target, self.theft
+        test = target.dataset.test
+        predictions = predict(self.copycat.network, test.images).argmax(1).astype(np.int64)
+        measured = measure_fidelity(predictions, target.answers, test.labels)
+        return Attack(
+            **self.of_thief().model_dump(),
             queries=theft.queries,
             device_queries=theft.device_queries,
-            seed=thief.seed,
             reference="device",
             accuracy=measured.accuracy,
             fidelity=measured.fidelity,
-            fidelity_ci=proportion_interval(measured.agrees, np.random.default_rng(thief.seed)),
+            fidelity_ci=proportion_interval(measured.agrees, np.random.default_rng(self.thief.seed)),
             correct_fidelity=measured.correct_fidelity,
             relative_accuracy=measured.relative_accuracy,
             macro_f1_ratio=measured.macro_f1_ratio,

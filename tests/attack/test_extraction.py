@@ -186,6 +186,24 @@ def test_a_copycat_is_trained_on_all_that_the_policy_lets_out(
     assert np.allclose(targets, expected, atol=1e-6)
 
 
+def test_a_semi_supervised_thief_gets_images_that_nobody_asked_about(ledger: Ledger) -> None:
+    lessons: list[Lesson] = []
+
+    class Listening(CopycatTrainer):
+        def submit(self, lesson: Lesson, *_: object) -> Future[Copycat]:
+            lessons.append(lesson)
+            return Future()
+
+    victim = KnownVictim(fixed_logits(2))
+    steal(victim, NOISE, ledger, thief(1400), Listening(1))
+    (lesson,) = lessons
+    assert lesson.unlabelled is not None
+    others = lesson.unlabelled(1000)
+    asked = {image_hash(image) for image in np.concatenate(victim.asked)}
+    assert len(others) == 100
+    assert not asked & {image_hash(image) for image in others}
+
+
 # --- budgets
 
 
