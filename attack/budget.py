@@ -85,6 +85,11 @@ class BudgetedOracle:
         """Queries left."""
         return self.budget - self.spent
 
+    def skip(self, count: int) -> None:
+        """Begin behind the ledger's first `count` queries, which a strategy has learnt from in an earlier session."""
+        self.spent = count
+        self._seen = bytearray(b"\1" * count)
+
     def ask(self, images: NDArray[np.uint8], provenance: list[str]) -> Answered:
         """Get answers for the images that are new in this session, as many as the budget allows.
 

@@ -137,6 +137,7 @@ def extract(
     """
     with Paid(spool) as paid:
         walk = _Walk(oracle, strategy, ledger, settings, paid, progress)
+        walk.resume(min(wanted) if wanted else settings.budgets[0])
         for budget in settings.budgets:
             walk.spend(budget)
             if wanted is None or budget in wanted:
@@ -162,6 +163,13 @@ class _Walk:
         self.batch = min(max(fitting, LEAST_AT_ONCE), MOST_AT_ONCE)
         self.seconds = 0.0
 
+    def resume(self, first: int) -> None:
+        """Go on from the strategy's checkpoint, unless it lies behind `first`, the budget that is wanted next."""
+        behind = self.strategy.resume(self.notes, 0, first)
+        if behind:
+            self.progress.say(f"going on behind {behind:,} queries")
+            self.asking.skip(behind)
+
     def spend(self, budget: int) -> None:
         """Ask until `budget` distinct images are paid for, or the strategy has no more that are new."""
         start, stale, asking = time.perf_counter(), 0, self.asking
@@ -181,25 +189,33 @@ class _Walk:
 
     def theft(self, budget: int, trainer: CopycatTrainer) -> Theft:
         """Train a copycat of what was paid for."""
-        lesson = self._lesson()
-        device_ns = sum(int(answers.device_ns.sum(dtype=np.int64)) for _, answers in lesson.parts)
-        histogram = sum(np.bincount(answers.top1(), minlength=lesson.classes) for _, answers in lesson.parts)
+        histogram, device_ns = self._answered()
         return Theft(
             budget=budget,
-            queries=len(lesson),
+            queries=self.asking.spent,
             device_queries=self.asking.asked,
-            copycat=self._copycat(lesson, trainer),
-            answer_histogram=np.asarray(histogram, np.int64),
-            examples=examples(lesson.parts, EXAMPLES),
+            copycat=self._copycat(trainer),
+            answer_histogram=histogram,
+            examples=examples(self.paid.parts(), EXAMPLES),
             seconds_query=self.seconds,
             device_seconds=device_ns / 1e9,
         )
 
-    def _copycat(self, lesson: Lesson, trainer: CopycatTrainer) -> Future[Copycat]:
+    def _answered(self) -> tuple[NDArray[np.int64], int]:
+        """Of all that was paid for: how often each class was answered, int64 [classes]; nanoseconds on the device."""
+        histogram, device_ns = np.zeros(self.asking.oracle.classes, np.int64), 0
+        for first in range(0, self.asking.spent, MOST_AT_ONCE):
+            rows = range(first, min(first + MOST_AT_ONCE, self.asking.spent))
+            answers = self.notes.unpack(self.notes.answers(rows))
+            histogram += np.bincount(answers.top1(), minlength=len(histogram))
+            device_ns += int(answers.device_ns.sum(dtype=np.int64))
+        return histogram, device_ns
+
+    def _copycat(self, trainer: CopycatTrainer) -> Future[Copycat]:
         settings = self.settings
         own = self.strategy.copycat()
         if own is None:
-            return trainer.submit(lesson, settings.architecture, settings.seed, settings.learner)
+            return trainer.submit(self._lesson(), settings.architecture, settings.seed, settings.learner)
         ready: Future[Copycat] = Future()
         # It was trained while it asked: those seconds are counted there.
         ready.set_result(Copycat(copy.deepcopy(own).eval(), 0.0))

@@ -84,7 +84,8 @@ def examples(parts: tuple[Labelled, ...], per_answer: int) -> tuple[NDArray[np.u
     Returns:
         images uint8 [M, H, W, C] and the class that the victim answered, int64 [M].
     """
-    images, named = [], []
+    images: list[NDArray[np.uint8]] = []
+    named: list[NDArray[np.int64]] = []
     for asked, answers in parts:
         best = answers.top1()
         for label in np.unique(best):
@@ -92,4 +93,6 @@ def examples(parts: tuple[Labelled, ...], per_answer: int) -> tuple[NDArray[np.u
             rows = rows[np.linspace(0, len(rows) - 1, min(per_answer, len(rows))).astype(np.int64)]
             images.append(asked[rows])
             named.append(best[rows])
+    if not images:
+        return np.empty((0, 1, 1, 1), np.uint8), np.empty(0, np.int64)
     return np.concatenate(images), np.concatenate(named)

@@ -91,6 +91,19 @@ class Strategy(ABC):
     varies: bool = False
     pools: tuple[Pool, ...] = ()
 
+    def resume(self, notes: Notes, part: int, at_most: int) -> int:
+        """Go on from a checkpoint in the notes, before anything was proposed.
+
+        Args:
+            notes: of this attack.
+            part: of a composed pool.
+            at_most: queries that may lie behind.
+
+        Returns:
+            how many queries lie behind, the ledger's first so many; 0: the walk begins at its start.
+        """
+        return 0
+
     @abstractmethod
     def propose(self, state: State) -> Proposal:
         """The next `state.count` images, or fewer; none at all ends the attack."""

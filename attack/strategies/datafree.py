@@ -60,16 +60,7 @@ class DataFreeStrategy(Strategy):
             self._queries += len(images)
 
     def resume(self, notes: Notes, part: int, at_most: int) -> int:
-        """Go on from the last checkpoint, before anything was proposed.
-
-        Args:
-            notes: of this attack.
-            part: of a composed pool.
-            at_most: queries that may lie behind.
-
-        Returns:
-            How many queries lie behind, the ledger's first so many; 0 where there is no such checkpoint.
-        """
+        """See `Strategy.resume`."""
         kept = notes.note(_key(part))
         if kept is None:
             return 0

@@ -156,6 +156,28 @@ def test_a_killed_attack_goes_the_same_way_and_pays_nothing_twice(tmp_path: Path
         assert np.array_equal(*logits)
 
 
+def test_a_killed_attack_with_a_checkpoint_does_not_learn_again_what_lies_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DataFreeStrategy, "CHECKPOINT", 2)
+    learnt: list[int] = []
+    learn = Disguide.learn
+    monkeypatch.setattr(Disguide, "learn", lambda self, *given: (learnt.append(len(given[0])), learn(self, *given)))
+    (whole,) = steal(KnownVictim(brighter_half), tmp_path / "whole.sqlite", 1536)
+    batches = len(learnt)
+    broken = KnownVictim(brighter_half, fails_at=6)
+    with pytest.raises(DeviceError):
+        steal(broken, tmp_path / "broken.sqlite", 1536)
+    learnt.clear()
+    (theft,) = steal(KnownVictim(brighter_half), tmp_path / "broken.sqlite", 1536)
+    # Four batches lie behind the last checkpoint, and five were paid for.
+    assert len(learnt) == batches - 4
+    assert (theft.queries, theft.device_queries) == (1536, 1536 - broken.count)
+    assert theft.answer_histogram.tolist() == whole.answer_histogram.tolist()
+    assert theft.device_seconds == pytest.approx(whole.device_seconds)
+    assert np.array_equal(*(predict(one.copycat.result().network, TEST) for one in (whole, theft)))
+
+
 def test_a_larger_budget_asks_the_same_first(tmp_path: Path) -> None:
     steal(KnownVictim(brighter_half), tmp_path / "ledger.sqlite", 600)
     victim = KnownVictim(brighter_half)
