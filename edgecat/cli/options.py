@@ -97,6 +97,7 @@ Budgets = Annotated[
     typer.Option(
         "--budgets",
         "--budget",
+        metavar="N",
         help="Queries: 2000, 2k or 1M; several make a curve, as in 250,1k,16k; curve is 250 … 16k doubling.",
         show_default=False,
     ),

@@ -31,10 +31,11 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc"),
 ]
 
-BUDGETS = (300, 3000)
+# A thief asks for all of a budget at once: between two of them it is in the middle.
+BUDGETS = (300, 900, 1500, 2100, 3000)
 THIEVES = 4
 OPTIONS = ["--size", "16", "--epochs", "3", "--runtime", "tflite", "--precision", "int8", "--quick", "--json"]
-OPTIONS += ["--pool", "npd", "--pool", "pd:50", "--budget", "300", "--budget", "3000", "--seeds", "2"]
+OPTIONS += ["--pool", "npd", "--pool", "pd:50", "--budgets", ",".join(map(str, BUDGETS)), "--seeds", "2"]
 OPTIONS += ["--thief", "small_thief:make"]
 # A network of the user's own, so small that training is no part of the time these tests take.
 SMALL_THIEF = """
