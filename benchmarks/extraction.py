@@ -43,7 +43,7 @@ def plans(data: str, quick: bool) -> list[Plan]:
         Plan("npd", "npd", "250,1k,4k,16k"),
         Plan("npd-million", "npd", "100k,1M", seeds=1),
         Plan("npd-then-domain", "npd+pd:100", "16k"),
-        Plan("datafree", "npd", "10k,100k", ("datafree",), seeds=1),
+        Plan("datafree", "none", "10k,100k", ("datafree",), seeds=1),
     ]
     if data != "phantom":
         return both

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 
 import numpy as np
 from torch import nn
@@ -24,7 +25,7 @@ from edgecat.stages.queried import save_queried
 from edgecat.stages.theft import Stolen, Target, steal
 from edgecat.stages.victim import check_architecture
 from foundation.answers import AnswerPolicy
-from foundation.errors import UsageError
+from foundation.errors import EdgecatError, UsageError
 from foundation.files import file_name
 from foundation.manifest import Artifact
 from foundation.progress import SILENT, Progress
@@ -139,7 +140,17 @@ class Campaign:
         strategies = self.settings.strategies or (default_strategy(pool),)
         if not self.settings.baseline:
             return strategies
-        return tuple(dict.fromkeys(name for own in strategies for name in (baseline(own), own)))
+        return tuple(dict.fromkeys(name for own in strategies for name in (*self._baseline(pool, own), own)))
+
+    def _baseline(self, pool: str, strategy: str) -> tuple[str, ...]:
+        """Querying at random, or among variants of a pool that is too small for it; nothing where neither can be."""
+        settings = self.settings
+        pools = find_pools(pool, self.dataset, settings.seed, self._proxy, resize=settings.resize)
+        for name in (baseline(strategy), default_strategy(pool)):
+            with suppress(EdgecatError):
+                find_strategy(name, pools, settings.budgets[-1], settings.seed)
+                return (name,)
+        return ()
 
     def _pools(self, thief: ThiefSettings) -> tuple[Pool, ...]:
         return find_pools(thief.pool, self.dataset, thief.seed, self._proxy, resize=self.settings.resize)
