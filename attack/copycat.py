@@ -84,9 +84,6 @@ class Lesson:
         if not self.parts:
             raise DataError("the strategy proposed no image at all")
 
-    def __len__(self) -> int:
-        return sum(len(answers) for _, answers in self.parts)
-
     @property
     def classes(self) -> int:
         """How many classes the victim knows."""

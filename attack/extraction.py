@@ -21,6 +21,7 @@ from attack.oracle import Oracle
 from attack.paid import Paid, examples
 from attack.strategies import State, Strategy
 from attack.unqueried import unqueried
+from foundation.answers import Answers
 from foundation.errors import UsageError
 from foundation.progress import SILENT, Progress
 
@@ -162,6 +163,7 @@ class _Walk:
         fitting = BATCH_BYTES // int(np.prod(oracle.image_shape))
         self.batch = min(max(fitting, LEAST_AT_ONCE), MOST_AT_ONCE)
         self.seconds = 0.0
+        self.histogram, self.device_ns = np.zeros(oracle.classes, np.int64), 0
 
     def resume(self, first: int) -> None:
         """Go on from the strategy's checkpoint, unless it lies behind `first`, the budget that is wanted next."""
@@ -169,6 +171,8 @@ class _Walk:
         if behind:
             self.progress.say(f"going on behind {behind:,} queries")
             self.asking.skip(behind)
+            for rows in (range(k, min(k + MOST_AT_ONCE, behind)) for k in range(0, behind, MOST_AT_ONCE)):
+                self._count(self.notes.unpack(self.notes.answers(rows)))
 
     def spend(self, budget: int) -> None:
         """Ask until `budget` distinct images are paid for, or the strategy has no more that are new."""
@@ -184,32 +188,27 @@ class _Walk:
                 self.strategy.observe(answered.images, answered.answers)
                 stale = 0 if len(answered.images) else stale + 1
                 self.paid.add(answered.images, answered.answers, proposal.part)
+                self._count(answered.answers)
                 advance(len(answered.images), f"{answered.asked} new")
         self.seconds += time.perf_counter() - start
 
     def theft(self, budget: int, trainer: CopycatTrainer) -> Theft:
         """Train a copycat of what was paid for."""
-        histogram, device_ns = self._answered()
         return Theft(
             budget=budget,
             queries=self.asking.spent,
             device_queries=self.asking.asked,
             copycat=self._copycat(trainer),
-            answer_histogram=histogram,
+            answer_histogram=self.histogram.copy(),
             examples=examples(self.paid.parts(), EXAMPLES),
             seconds_query=self.seconds,
-            device_seconds=device_ns / 1e9,
+            device_seconds=self.device_ns / 1e9,
         )
 
-    def _answered(self) -> tuple[NDArray[np.int64], int]:
-        """Of all that was paid for: how often each class was answered, int64 [classes]; nanoseconds on the device."""
-        histogram, device_ns = np.zeros(self.asking.oracle.classes, np.int64), 0
-        for first in range(0, self.asking.spent, MOST_AT_ONCE):
-            rows = range(first, min(first + MOST_AT_ONCE, self.asking.spent))
-            answers = self.notes.unpack(self.notes.answers(rows))
-            histogram += np.bincount(answers.top1(), minlength=len(histogram))
-            device_ns += int(answers.device_ns.sum(dtype=np.int64))
-        return histogram, device_ns
+    def _count(self, answers: Answers) -> None:
+        """Keep count of what was answered, in which time."""
+        self.histogram += np.bincount(answers.top1(), minlength=len(self.histogram))
+        self.device_ns += int(answers.device_ns.sum(dtype=np.int64))
 
     def _copycat(self, trainer: CopycatTrainer) -> Future[Copycat]:
         settings = self.settings

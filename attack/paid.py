@@ -44,9 +44,6 @@ class Paid:
         self._parts: dict[int, _Part] = {}
         self._open = ExitStack()
 
-    def __len__(self) -> int:
-        return sum(len(part.spool) for part in self._parts.values())
-
     def add(self, images: NDArray[np.uint8], answers: Answers, part: int = 0) -> None:
         """Take a batch, uint8 [N, H, W, C] with one answer each.
 

@@ -15,30 +15,23 @@ from typing import BinaryIO
 from pydantic import TypeAdapter, ValidationError
 
 from benchmarks.schema import (
-    RAW_LIMIT,
-    SCHEMA_VERSION,
     AccuracyOnDevice,
     ArtifactRecord,
-    Attack,
-    Calibration,
     Context,
     DatasetFacts,
     Device,
-    DeviceKind,
     Distribution,
-    Gain,
-    Interval,
     Latency,
     LatencyConfig,
     Memory,
     Parity,
     Record,
-    Saliency,
     SplitSizes,
-    Transfer,
     Validity,
     Victim,
 )
+from benchmarks.schema_base import RAW_LIMIT, SCHEMA_VERSION, DeviceKind, Interval
+from benchmarks.schema_theft import Attack, Calibration, Gain, OfThief, Saliency, Transfer
 from foundation.errors import DataError, UsageError
 from foundation.progress import SILENT, Progress
 
@@ -59,6 +52,7 @@ __all__ = [
     "Latency",
     "LatencyConfig",
     "Memory",
+    "OfThief",
     "Parity",
     "Record",
     "Saliency",

@@ -12,45 +12,9 @@ from typing import Annotated, Literal, Union
 
 from pydantic import Field, JsonValue, model_validator
 
-from benchmarks.schema_base import (
-    RAW_LIMIT,
-    SCHEMA_VERSION,
-    BaseRecord,
-    Count,
-    DeviceKind,
-    Interval,
-    Model,
-    Seconds,
-    Share,
-)
-from benchmarks.schema_theft import Attack, Calibration, Gain, Saliency, Transfer
+from benchmarks.schema_base import RAW_LIMIT, BaseRecord, Count, DeviceKind, Interval, Model, Seconds, Share
+from benchmarks.schema_theft import Attack, Gain
 from foundation.manifest import Precision, Runtime
-
-__all__ = [
-    "RAW_LIMIT",
-    "SCHEMA_VERSION",
-    "AccuracyOnDevice",
-    "ArtifactRecord",
-    "Attack",
-    "Calibration",
-    "Context",
-    "DatasetFacts",
-    "Device",
-    "DeviceKind",
-    "Distribution",
-    "Gain",
-    "Interval",
-    "Latency",
-    "LatencyConfig",
-    "Memory",
-    "Parity",
-    "Record",
-    "Saliency",
-    "SplitSizes",
-    "Transfer",
-    "Validity",
-    "Victim",
-]
 
 
 class Context(BaseRecord):

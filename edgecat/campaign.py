@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from functools import lru_cache
 
 import numpy as np
 from torch import nn
@@ -61,6 +62,8 @@ class Campaign:
         self.policy = AnswerPolicy.parse(settings.answers)
         self.policy.width(len(dataset.class_names))
         self._proxy = second_hospital(settings, settings.budgets[-1], progress)
+        # Read from disk once, though several strategies are tried on it in turn.
+        self._pools = lru_cache(maxsize=1)(self._find_pools)
         self.thieves = self._plan()
 
     def check_ledger(self, identity: str) -> None:
@@ -98,7 +101,7 @@ class Campaign:
             target = Target(oracle, name, device.info.kind, self.dataset, answers, run_id, network, meter)
             stolen: deque[Stolen] = deque()
             for thief, budgets in missing:
-                pools, spool = self._pools(thief), self.journal.directory.path
+                pools, spool = self._pools(thief.pool, thief.seed), self.journal.directory.path
                 thefts = steal(
                     target, pools, thief, ledger, trainer, wanted=budgets, spool=spool, progress=self.progress
                 )
@@ -132,7 +135,7 @@ class Campaign:
             for number in range(settings.seeds)
         ]
         for thief in thieves[:: settings.seeds]:
-            find_strategy(thief.strategy, self._pools(thief), thief.budgets[-1], thief.seed)
+            find_strategy(thief.strategy, self._pools(thief.pool, thief.seed), thief.budgets[-1], thief.seed)
         return thieves
 
     def _strategies(self, pool: str) -> tuple[str, ...]:
@@ -145,15 +148,15 @@ class Campaign:
     def _baseline(self, pool: str, strategy: str) -> tuple[str, ...]:
         """Querying at random, or among variants of a pool that is too small for it; nothing where neither can be."""
         settings = self.settings
-        pools = find_pools(pool, self.dataset, settings.seed, self._proxy, resize=settings.resize)
+        pools = self._pools(pool, settings.seed)
         for name in (baseline(strategy), default_strategy(pool)):
             with suppress(EdgecatError):
                 find_strategy(name, pools, settings.budgets[-1], settings.seed)
                 return (name,)
         return ()
 
-    def _pools(self, thief: ThiefSettings) -> tuple[Pool, ...]:
-        return find_pools(thief.pool, self.dataset, thief.seed, self._proxy, resize=self.settings.resize)
+    def _find_pools(self, pool: str, seed: int) -> tuple[Pool, ...]:
+        return find_pools(pool, self.dataset, seed, self._proxy, resize=self.settings.resize)
 
     def _missing(self, thief: ThiefSettings, artifact: str) -> set[int]:
         """Budgets of this thief that have no record."""

@@ -92,6 +92,7 @@ def sha256_arrays(*arrays: NDArray[Any]) -> str:
 
 def file_name(*words: str) -> str:
     """Words as one file name that every file system takes; where letters had to go, a hash keeps names apart."""
-    joined = "_".join(words)
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", joined)[:120].lstrip(".") or "-"
-    return safe if safe == joined else f"{safe}-{hashlib.sha256(joined.encode()).hexdigest()[:6]}"
+    safe = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", word) for word in words)[:120].lstrip(".")
+    if safe == "_".join(words) and safe.count("_") == len(words) - 1:
+        return safe
+    return f"{safe}-{hashlib.sha256(chr(0).join(words).encode()).hexdigest()[:6]}"

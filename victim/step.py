@@ -79,6 +79,11 @@ def as_input(images: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2).to(torch.float32) / 255.0
 
 
+def as_images(x: Tensor) -> NDArray[np.uint8]:
+    """float32 [N, C, H, W] in [0, 1] to uint8 [N, H, W, C], rounded: the way back from `as_input`."""
+    return np.ascontiguousarray((x * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+
+
 def class_weights(targets: Tensor) -> Tensor:
     """Inverse class frequency, mean 1 over the images; a class that never occurs gets weight 0.
 

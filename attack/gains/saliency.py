@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
+from attack.gradients import slope
 from foundation.errors import DataError, UsageError
 from victim.step import as_input
 from victim.training import predict
@@ -162,10 +163,7 @@ def saliency_maps(
 
 
 def _gradient(network: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
-    x = x.clone().requires_grad_(True)
-    logits = network(x).float().gather(1, labels[:, None])
-    (gradient,) = torch.autograd.grad(logits.sum(), x)
-    return gradient
+    return slope(network, x, lambda logits: logits.float().gather(1, labels[:, None]))
 
 
 def compare_maps(maps: NDArray[np.float32], reference: NDArray[np.float32]) -> MapAgreement:

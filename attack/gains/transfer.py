@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attack.gradients import slope
 from attack.oracle import Oracle
 from foundation.errors import DataError, UsageError
 from victim.step import as_input
@@ -178,11 +179,13 @@ def _attacked(
     high = (centre + settings.epsilon).clamp_max(_BRIGHTEST)
     start = torch.empty_like(centre).uniform_(-settings.epsilon, settings.epsilon, generator=generator)
     x = (centre + start).clamp(low, high)
+
+    def loss(logits: Tensor) -> Tensor:
+        return functional.cross_entropy(logits.float(), labels, reduction="none")
+
     for _ in range(settings.steps):
-        x.requires_grad_(True)
-        loss = functional.cross_entropy(network(x / _BRIGHTEST).float(), labels, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, x)
-        x = (x.detach() + settings.step * gradient.sign()).clamp(low, high)
+        rise = slope(network, x / _BRIGHTEST, loss)
+        x = (x + settings.step * rise.sign()).clamp(low, high)
     return np.ascontiguousarray(x.round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from attack.pools import Pool
 from foundation.errors import UsageError
 from victim.augmentation import augment
+from victim.step import as_images, as_input
 
 # Variants are made in blocks of this many from the block's own seed, so that how they are asked for never matters.
 BLOCK = 250
@@ -64,10 +65,9 @@ def _variants(seeds: NDArray[np.uint8], seed: int, number: int) -> NDArray[np.ui
     share = torch.rand(BLOCK, 1, 1, 1, generator=generator) * 0.5
     blended = torch.rand(BLOCK, 1, 1, 1, generator=generator) < BLENDED
     images = torch.where(blended, first * (1 - share) + second * share, first)
-    return np.ascontiguousarray((images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+    return as_images(images)
 
 
 def _changed(seeds: NDArray[np.uint8], generator: torch.Generator) -> torch.Tensor:
     rows = torch.randint(len(seeds), (BLOCK,), generator=generator).numpy()
-    images = torch.from_numpy(seeds[rows]).permute(0, 3, 1, 2).to(torch.float32) / 255
-    return augment(images, generator, **CHANGES)
+    return augment(as_input(seeds[rows]), generator, **CHANGES)

@@ -24,7 +24,7 @@ from attack.strategies.generator import Generator
 from attack.strategies.replay import Replay
 from foundation.answers import Answers
 from victim.models import build
-from victim.step import as_input, has_bf16
+from victim.step import as_images, as_input, has_bf16
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Disguide:
         """The next batch of queries, uint8 [batch, H, W, C]."""
         with torch.no_grad(), _arithmetic():
             images = self._generator(self._noise(self.settings.batch)).float()
-        return np.ascontiguousarray((images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+        return as_images(images)
 
     def learn(self, images: NDArray[np.uint8], answers: Answers) -> None:
         """The students learn the answers, and some from before; then the generator learns where they disagree.

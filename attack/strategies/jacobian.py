@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from attack.gradients import slope
 from attack.ledger import image_hash
 from attack.pools import Pool
 from attack.strategies.base import NOTHING, Proposal, State, Strategy
 from attack.strategies.packing import pack, unpack
-from attack.strategies.substitute import BATCH, slope
+from attack.strategies.substitute import BATCH
 from foundation.answers import Answers
-from victim.step import as_input
+from victim.step import as_images, as_input
 
 Images = NDArray[np.uint8]
 
@@ -118,4 +119,4 @@ def _push(network: nn.Module, images: Images, targets: torch.Tensor) -> Images:
     for _ in range(STEPS):
         rise = slope(network, x, lambda logits: functional.cross_entropy(logits, targets, reduction="none"))
         x = (x - REACH / STEPS / 255 * rise.sign()).clamp_(0, 1)
-    return np.ascontiguousarray((x * 255).round_().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+    return as_images(x)

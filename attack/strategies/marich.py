@@ -10,9 +10,10 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import pairwise_distances_argmin_min
 from torch import Tensor, nn
 
+from attack.gradients import slope
 from attack.strategies.base import State
 from attack.strategies.rounds import RoundStrategy, Rows
-from attack.strategies.substitute import entropy, in_batches, probabilities, slope
+from attack.strategies.substitute import entropy, in_batches, probabilities
 from attack.strategies.thumbnails import thumbnails
 from foundation.answers import Answers
 

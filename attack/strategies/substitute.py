@@ -1,4 +1,4 @@
-"""What a strategy reads off its substitute: probabilities of its classes, and slopes by the image."""
+"""What a strategy reads off its substitute: probabilities of its classes."""
 
 from __future__ import annotations
 
@@ -24,23 +24,6 @@ def probabilities(network: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.f
 def entropy(chances: NDArray[np.float32]) -> NDArray[np.float32]:
     """Entropy in nats, float32 [N], of probabilities float32 [N, classes]."""
     return np.asarray(entr(chances).sum(axis=1), np.float32)
-
-
-def slope(network: nn.Module, x: Tensor, objective: Callable[[Tensor], Tensor]) -> Tensor:
-    """Gradient of an objective by each image of its own.
-
-    Args:
-        network: in evaluation mode, where no image's logits depend on another image.
-        x: float32 [N, C, H, W] in [0, 1].
-        objective: logits [N, classes] to values [N].
-
-    Returns:
-        float32 [N, C, H, W].
-    """
-    x = x.detach().requires_grad_()
-    with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(objective(network(x)).sum(), x)
-    return gradient
 
 
 def in_batches(images: NDArray[np.uint8], judge: Callable[[Tensor], Tensor]) -> NDArray[np.float32]:

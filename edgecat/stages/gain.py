@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from attack.gains import calibration, saliency, transfer
-from benchmarks.records import Gain
-from benchmarks.schema_theft import Calibration, Saliency, Transfer
+from benchmarks.records import Calibration, Gain, Saliency, Transfer
 from edgecat.stages.theft import Stolen, Target
 from victim.models import build
 from victim.training import predict

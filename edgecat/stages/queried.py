@@ -6,8 +6,6 @@ pool, strategy and seed as they are; the file's name has them in letters that ev
 
 from __future__ import annotations
 
-import hashlib
-import re
 import zipfile
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.report import QueriedImages
 from foundation.errors import DataError
-from foundation.files import replacing
+from foundation.files import file_name, replacing
 
 
 def save_queried(
@@ -50,7 +48,7 @@ def save_queried(
         raise DataError(f"{len(images)} queried images but {len(answers)} answers")
     firsts = [np.flatnonzero(answers == answer)[:per_answer] for answer in np.unique(answers)]
     kept = np.concatenate(firsts) if firsts else np.zeros(0, np.int64)
-    path = directory / "queried" / f"{_safe(pool)}_{_safe(strategy)}_{seed}.npz"
+    path = directory / "queried" / f"{file_name(pool, strategy, str(seed))}.npz"
     with replacing(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(
             stream,
@@ -85,9 +83,3 @@ def _load(path: Path) -> QueriedImages:
     if images.dtype != np.uint8 or images.ndim != 4 or answers.shape != images.shape[:1]:
         raise DataError(f"{path} holds {images.dtype} {images.shape} and answers {answers.shape}, no queried images")
     return found
-
-
-def _safe(name: str) -> str:
-    """A name as part of a file's name; where letters had to go, a hash keeps different names apart."""
-    safe = re.sub(r"[^A-Za-z0-9.-]+", "-", name)[:60].lstrip(".") or "-"
-    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"

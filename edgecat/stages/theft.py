@@ -18,9 +18,7 @@ from attack.ledger import Ledger
 from attack.oracle import Oracle
 from attack.pools import Pool
 from attack.strategies import find_strategy
-from benchmarks.records import Attack
-from benchmarks.schema import DeviceKind
-from benchmarks.schema_theft import OfThief
+from benchmarks.records import Attack, DeviceKind, OfThief
 from benchmarks.statistics import proportion_interval
 from edge.devices.energy import EnergyMeter, energy_joules
 from foundation.progress import SILENT, Progress

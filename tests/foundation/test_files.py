@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import re
 import stat
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from foundation.errors import ExitCode, UsageError
-from foundation.files import replacing, sha256_arrays, sha256_bytes, sha256_file, write_bytes, write_text
+from foundation.files import file_name, replacing, sha256_arrays, sha256_bytes, sha256_file, write_bytes, write_text
 
 
 class Interrupted(BaseException):
@@ -127,3 +128,11 @@ def test_the_hash_of_arrays_does_not_depend_on_their_memory_layout() -> None:
     assert (
         sha256_arrays(base) == sha256_arrays(np.asfortranarray(base)) == sha256_arrays(base.repeat(2, axis=1)[:, ::2])
     )
+
+
+def test_names_of_files_stay_apart_and_stay_readable() -> None:
+    assert file_name("npd", "random", "3") == "npd_random_3"
+    names = [("a_b", "c"), ("a", "b_c"), ("a", "b", "c"), ("a/b", "c"), ("a:b", "c"), ("", "c"), ("x" * 300, "c")]
+    found = [file_name(*words) for words in names]
+    assert len(set(found)) == len(names)
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,140}", name) for name in found)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.data import radiographs
 from foundation.errors import DataError
 from victim.loaders import load, load_medmnist
 
-_REAL = Path(os.environ.get("EDGECAT_CHESTXRAY") or Path(__file__).parents[3] / "shared" / "data" / "chestxray64.npz")
+_REAL = radiographs()
 
 
 def arrays(shape: tuple[int, ...] = (28, 28), classes: int = 3, count: int = 30) -> dict[str, np.ndarray[Any, Any]]:
@@ -157,7 +157,7 @@ def test_a_flipped_bit_is_noticed(npz: Any) -> None:
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not _REAL.is_file(), reason="chestxray64.npz is not here; set EDGECAT_CHESTXRAY to its path")
+@pytest.mark.skipif(_REAL is None, reason="chestxray64.npz is not here; set EDGECAT_CHESTXRAY to its path")
 def test_real_chest_radiographs_load() -> None:
     dataset = load_medmnist(_REAL)
     assert dataset.image_shape == (64, 64, 1)
