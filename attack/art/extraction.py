@@ -102,7 +102,7 @@ class EdgecatExtraction(ExtractionAttack):  # type: ignore[misc]
             clip_values=range_of(self.estimator),
         )
         pool = Pool("art", len(images), lambda rows: images[rows], lambda _: "art")
-        strategy = find_strategy(self.strategy, (pool,), self.nb_stolen, self.seed)
+        strategy = find_strategy(self.strategy, (pool,), self.nb_stolen, self.seed, self.architecture)
         digest = hashlib.sha256(images.data).hexdigest()
         settings = ThiefSettings("art", self.strategy, self.architecture, (self.nb_stolen,), self.seed, digest)
         with (
