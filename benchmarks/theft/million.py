@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from attack.budget import BudgetedOracle
+from attack.extraction import MOST_AT_ONCE
 from attack.hashes import HASH_BYTES
 from attack.ledger import AttackIdentity, Ledger
 from attack.oracle import Oracle
 from benchmarks.proof import Check, at_least, at_most
 
-# What is asked in one call, of the channel too. The runner's frames carry 256 images each. An attack that need not look
-# at the answers in between asks as many at once: the more there are, the more of the ledger's work passes meanwhile.
-ASKED_AT_ONCE = 32768
+# What is asked in one call, of the channel too: as many as an attack asks that need not look at the answers in between.
+ASKED_AT_ONCE = MOST_AT_ONCE
 _ROUNDS = 10
 _Raw = dict[str, JsonValue]
 

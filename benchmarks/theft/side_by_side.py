@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -19,18 +20,17 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 from torch import nn
 
-from attack.copycat import Lesson, train_copycat
+from attack.copycat import Lesson, settings_for, train_copycat
 from attack.fidelity import measure_fidelity
 from attack.oracle import Oracle
 from benchmarks.proof import Check, at_least
-from benchmarks.theft.peers import PeerTheft, art_copycat, art_knockoff
+from benchmarks.theft.peers import BATCH, PeerTheft, art_copycat, art_knockoff
 from benchmarks.theft.thefts import Data
 from edge.deployment import deploy
 from edge.devices.opening import open_device
 from foundation.manifest import load_artifact
 from victim.dataset import Dataset, Split
 from victim.loaders import load
-from victim.step import TrainingSettings
 from victim.training import predict
 
 ARCHITECTURE = "stacked"
@@ -158,7 +158,7 @@ class _Bench:
 
     def _ours(self, rows: NDArray[np.int64], epochs: int, seed: int) -> nn.Module:
         images = self.pool.images[rows]
-        settings = TrainingSettings(epochs=epochs, batch=64, mixup=0.0)
+        settings = replace(settings_for(len(rows)), epochs=epochs, batch=BATCH)
         lesson = Lesson(((images, self.oracle.query(images)),))
         return train_copycat(lesson, ARCHITECTURE, seed, settings=settings).network
 
