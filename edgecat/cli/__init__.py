@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from edgecat import __version__
-from edgecat.cli import data, devices, doctor, emulator, run, runner, stages
+from edgecat.cli import data, defend, devices, doctor, emulator, run, runner, stages
 
 # Click's UsageError. Newer Typers carry Click under a private name; a public child of it gives it away in all.
 WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
@@ -54,5 +54,6 @@ app.command("attack")(stages.attack)
 app.command("bench")(stages.bench)
 app.command("report")(run.report)
 app.add_typer(data.app, name="data")
+app.add_typer(defend.app, name="defend")
 app.add_typer(emulator.app, name="emulator")
 app.add_typer(runner.app, name="runner")

@@ -1,0 +1,10 @@
+"""`edgecat defend`."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Measure what protects a deployed model and the patients behind it, against the attacks that test it.",
+)
