@@ -35,7 +35,7 @@ WHOLE = {"phantom": "pd:1200", "chestxray64": "pd:394"}
 def plans(data: str, quick: bool) -> list[Plan]:
     """Every campaign against one data set's victim."""
     if quick:
-        return [Plan("hundred", "pd:100", "250,1k", seeds=1)]
+        return [Plan("hundred", "pd:100", "250", seeds=1)]
     both = [
         Plan("hundred", "pd:100", "250,1k,4k,16k,50k", gains=True),
         Plan("variants", "pd:100", "4k", VARIANTS),

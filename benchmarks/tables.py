@@ -10,15 +10,17 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.theft import tables as theft
 from foundation.errors import ExitCode
 from foundation.files import write_text
 
 _ROOT = Path(__file__).parents[1]
-_DOCUMENTS = ("README.md", "docs/devices.md")
+_DOCUMENTS = ("README.md", "docs/devices.md", "docs/attacks.md")
 _MARK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -124,7 +126,27 @@ def _machine(document: dict[str, Any]) -> str:
     )
 
 
-_TABLES = {"artifacts": artifacts, "thefts": thefts, "clients": clients, "query_rates": query_rates}
+def _of(benchmark: str, table: Callable[[dict[str, Any]], str], ending: str) -> Callable[[], str]:
+    """A table of a benchmark's newest document, with its source below."""
+
+    def written() -> str:
+        document = newest(benchmark)
+        return "\n".join([table(document), "", _machine(document) + ending])
+
+    return written
+
+
+_THEFT = "embedded device, int8, hard labels."
+_TABLES = {
+    "artifacts": artifacts,
+    "thefts": thefts,
+    "clients": clients,
+    "query_rates": query_rates,
+    "theft_curves": _of("extraction", theft.theft_curves, f"fidelity / relative accuracy in %; {_THEFT}"),
+    "theft_strategies": _of("extraction", theft.theft_strategies, _THEFT),
+    "theft_peers": _of("extraction", theft.theft_peers, f"means of 3 seeds; {_THEFT}"),
+    "theft_bounds": _of("extraction", theft.bounds, _THEFT),
+}
 
 
 def rewritten(text: str) -> str:

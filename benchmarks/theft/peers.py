@@ -53,7 +53,14 @@ class PeerTheft:
 
 
 def art_copycat(
-    oracle: Oracle, images: NDArray[np.uint8], budget: int, architecture: str, epochs: int, seed: int
+    oracle: Oracle,
+    images: NDArray[np.uint8],
+    budget: int,
+    architecture: str,
+    epochs: int,
+    seed: int,
+    *,
+    batch: int = BATCH,
 ) -> PeerTheft:
     """ART's `CopycatCNN` (Correia-Silva et al. 2018): images of the pool at random, each asked once, plain training.
 
@@ -62,8 +69,9 @@ def art_copycat(
         images: the pool, uint8 [N, H, W, C].
         budget: queries, at most N.
         architecture: of the thief; see `victim.models.build`.
-        epochs: of training, Adam at 1e-3 on batches of 64.
+        epochs: of training, Adam at 1e-3.
         seed: of choice, initial weights and order.
+        batch: images in a step of training, and in a query; ART's default is 1.
 
     Raises:
         DataError: the pool is smaller than the budget.
@@ -74,7 +82,7 @@ def art_copycat(
     def attack(victim: object) -> Any:
         from art.attacks.extraction import CopycatCNN
 
-        return CopycatCNN(victim, batch_size_fit=BATCH, batch_size_query=BATCH, nb_epochs=epochs, nb_stolen=budget)
+        return CopycatCNN(victim, batch_size_fit=batch, batch_size_query=batch, nb_epochs=epochs, nb_stolen=budget)
 
     return _steal(oracle, images, None, attack, architecture, seed)
 
