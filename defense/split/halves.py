@@ -85,6 +85,8 @@ class Learner:
 
     def __init__(self, network: nn.Module, settings: SplitSettings, total: int) -> None:
         self.network = network
+        # A step of 64 images of 64 x 64 took 79 ms so, 109 in the plain order (one core, AMD EPYC).
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         rate = settings.learning_rate
         self.optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=settings.weight_decay, fused=True)
         # Known beforehand, the schedule is a function of the step alone, and a resumed run need not walk it again.
@@ -223,7 +225,7 @@ class ServerHalf:
         start = time.perf_counter_ns()
         self.network.train()
         self.learner.optimizer.zero_grad(set_to_none=True)
-        leaf = z.detach().requires_grad_()
+        leaf = _ordered(z).detach().requires_grad_()
         total, crossing = self.network.loss(leaf, y)  # type: ignore[operator]
         finite(total.detach(), "the server's loss", number)
         if crossing is total:
@@ -246,7 +248,7 @@ class ServerHalf:
         start = time.perf_counter_ns()
         self.network.eval()
         with torch.no_grad():
-            logits: Tensor = self.network(z)
+            logits: Tensor = self.network(_ordered(z))
         self._count(start)
         return logits
 
@@ -254,6 +256,11 @@ class ServerHalf:
         spent = time.perf_counter_ns() - start
         self.meter.waited_ns += spent
         self.meter.server_ns += spent
+
+
+def _ordered(z: Tensor) -> Tensor:
+    """The same order in memory, whether `z` came over a channel or not: sums of another order differ in the last bit."""
+    return z.contiguous(memory_format=torch.channels_last)
 
 
 def finite(tensor: Tensor, what: str, number: int) -> Tensor:
