@@ -9,7 +9,7 @@ from importlib import resources
 
 # Everything the runner imports of ours. A test starts it alone, away from the host's packages.
 _MODULES = {
-    "foundation": ("__init__.py", "errors.py", "answers.py"),
+    "foundation": ("__init__.py", "errors.py", "answers.py", "perturbations.py", "portable.py"),
     "edge": ("__init__.py",),
     "edge.runner": ("__init__.py", "affinity.py", "wire.py", "messages.py", "preprocessing.py", "serve.py"),
     "edge.runner.engines": ("__init__.py", "flatbuffer.py", "tflite.py", "executorch.py"),

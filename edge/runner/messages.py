@@ -22,7 +22,10 @@ _ANSWER = struct.Struct("<IBBHQ")
 _ERROR = struct.Struct("<H")
 _BENCHMARK = struct.Struct("<IIdd")
 _MEASUREMENT = struct.Struct("<QQQII")
-_POLICY_CODES = {"label": 0, "topk": 1, "scores": 2}
+POLICY_CODES = {
+    **{"label": 0, "topk": 1, "scores": 2, "round": 3},
+    **{"noise": 4, "reverse_sigmoid": 5, "confident": 6, "logits": 7},
+}
 MAX_ERROR_WORDS = 4096
 # More do not fit into a measurement's frame.
 MAX_SAMPLES = (MAX_PAYLOAD - _MEASUREMENT.size) // 8
@@ -154,11 +157,11 @@ def images_in_frame(shape: tuple[int, int, int], width: int) -> int:
 
 
 def answer_payload(answers: Answers, total_ns: int) -> bytes:
-    """Count, policy, width, nanoseconds; then times, labels (not under `scores`), scores (not under `label`)."""
+    """Count, policy, width, nanoseconds; then times, labels and scores, as far as the policy tells them."""
     count, width = answers.labels.shape
-    code = _POLICY_CODES[answers.policy.kind]
+    code = POLICY_CODES[answers.policy.kind]
     parts = [_ANSWER.pack(count, code, 0, width, total_ns), answers.device_ns.astype("<u4").tobytes()]
-    if answers.policy.kind != "scores":
+    if answers.policy.tells_labels:
         parts.append(answers.labels.astype("<u2").tobytes())
     if answers.scores is not None:
         parts.append(answers.scores.astype("<f4").tobytes())
@@ -169,23 +172,26 @@ def parse_answer(payload: bytes, policy: AnswerPolicy, classes: int) -> Answers:
     """Inverse of `answer_payload`.
 
     Raises:
-        ProtocolError: another policy, width or size than agreed, a class that there is not, scores outside [0, 1].
+        ProtocolError: another policy, width or size than agreed, a class that there is not, scores outside [0, 1] (or
+            logits that are not finite).
     """
     width = policy.width(classes)
     if len(payload) < _ANSWER.size:
         raise ProtocolError("an answer without its head")
     count, code, _, got_width, _ = _ANSWER.unpack_from(payload)
-    label_bytes = 0 if policy.kind == "scores" else 2 * count * width
-    score_bytes = 0 if policy.kind == "label" else 4 * count * width
+    label_bytes = 2 * count * width if policy.tells_labels else 0
+    score_bytes = 4 * count * width if policy.tells_scores else 0
     expected = _ANSWER.size + 4 * count + label_bytes + score_bytes
-    if code != _POLICY_CODES[policy.kind] or got_width != width or len(payload) != expected:
+    if code != POLICY_CODES[policy.kind] or got_width != width or len(payload) != expected:
         raise ProtocolError(f"an answer of {len(payload)} bytes does not fit policy {policy} for {count} images")
     times = np.frombuffer(payload, "<u4", count, _ANSWER.size)
     at = _ANSWER.size + 4 * count
     scores = None
     if score_bytes:
         scores = np.frombuffer(payload, "<f4", count * width, at + label_bytes).reshape(count, width)
-        if not np.all((scores >= 0) & (scores <= 1)):
+        if policy.kind == "logits" and not np.isfinite(scores).all():
+            raise ProtocolError("an answer carries logits that are no finite numbers")
+        if policy.kind != "logits" and not np.all((scores >= 0) & (scores <= 1)):
             raise ProtocolError("an answer carries scores that are no probabilities")
     if label_bytes:
         labels = np.frombuffer(payload, "<u2", count * width, at).reshape(count, width)

@@ -161,7 +161,7 @@ class Runner:
             spent[row] = time.perf_counter_ns() - before
         if not np.isfinite(logits).all():
             raise RuntimeError("the model gave logits that are no numbers")
-        labels, scores = self.settings.policy.apply(logits)
+        labels, scores = self.settings.policy.apply(logits, images)
         times = np.minimum(spent, _NS_MAX).astype(np.uint32)
         answers = Answers(self.settings.policy, self.engine.classes, labels, scores, times)
         return answer_payload(answers, time.perf_counter_ns() - start)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from foundation.errors import ProtocolError
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"ECAT"
 HEADER = struct.Struct("<4sBBHII")
 CRC = struct.Struct("<I")

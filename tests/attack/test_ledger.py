@@ -132,7 +132,7 @@ def test_two_attacks_in_one_file_share_nothing(ledger: Ledger) -> None:
         ),
         (AttackIdentity(f"{THIEF.victim} tflite-legacy", LABEL, "t"), "not to abababababab… tflite-legacy under label"),
         (AttackIdentity(THIEF.victim, AnswerPolicy("scores"), THIEF.thief), "label, not to abababababab… under scores"),
-        (AttackIdentity(THIEF.victim, AnswerPolicy("topk", 2), "another"), "label, not to abababababab… under topk:2"),
+        (AttackIdentity(THIEF.victim, AnswerPolicy.parse("topk:2"), "another"), "label, not to abababababab… under topk:2"),
     ],
 )
 def test_a_ledger_of_another_victim_or_policy_is_refused_and_left_alone(
@@ -166,7 +166,7 @@ def test_images_differ_by_shape_as_well_as_by_pixels() -> None:
     assert image_hash(turned) == image_hash(image)
 
 
-POLICIES = st.sampled_from([LABEL, AnswerPolicy("topk", 1), AnswerPolicy("topk", 4), AnswerPolicy("scores")])
+POLICIES = st.sampled_from([LABEL, *map(AnswerPolicy.parse, ("topk:1", "topk:4", "scores", "confident:0.5", "logits"))])
 NUMBERS = st.floats(-30, 30, width=32)
 
 

@@ -76,7 +76,7 @@ class KnownVictim:
         if self.fails_at is not None and self.calls >= self.fails_at:
             raise DeviceError("the cable was pulled", device="bench")
         self.asked.append(images)
-        return answer(self.policy, self.logits(images))
+        return answer(self.policy, self.logits(images), images)
 
     @property
     def count(self) -> int:
@@ -84,7 +84,9 @@ class KnownVictim:
         return sum(map(len, self.asked))
 
 
-def answer(policy: AnswerPolicy, logits: NDArray[np.float32]) -> Answers:
-    """Logits [N, classes] under a policy; every inference took a different number of nanoseconds."""
-    labels, scores = policy.apply(logits)
+def answer(
+    policy: AnswerPolicy, logits: NDArray[np.float32], images: NDArray[np.uint8] | None = None
+) -> Answers:
+    """Logits [N, classes] of images under a policy; every inference took a different number of nanoseconds."""
+    labels, scores = policy.apply(logits, images)
     return Answers(policy, logits.shape[1], labels, scores, np.arange(1000, 1000 + len(logits), dtype=np.uint32))

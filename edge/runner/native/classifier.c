@@ -26,9 +26,11 @@ static bool check_shapes(const Classifier *classifier, const Options *options, F
         return refuse(fault, MODEL_REFUSED, "the model gives %s, not [1, classes] with 1 to %d classes", has,
                       MAX_CLASSES);
     }
-    if (policy_width(options->policy, (uint32_t)output->shape[1]) > (uint32_t)output->shape[1]) {
-        return refuse(fault, MODEL_REFUSED, "answer policy topk:%u asks for more than the %d classes there are",
-                      options->policy.k, output->shape[1]);
+    if (policy_width(&options->policy, (uint32_t)output->shape[1]) > (uint32_t)output->shape[1]) {
+        char policy[POLICY_TEXT];
+        policy_write(&options->policy, policy);
+        return refuse(fault, MODEL_REFUSED, "answer policy %s asks for more than the %d classes there are", policy,
+                      output->shape[1]);
     }
     return true;
 }
@@ -52,15 +54,18 @@ bool classifier_load(Classifier *classifier, const Options *options, const void 
     if (!check_shapes(classifier, options, fault)) return false;
     classifier->classes = (uint32_t)classifier->output.shape[1];
     classifier->logits = malloc(classifier->classes * sizeof *classifier->logits);
-    classifier->order = malloc(classifier->classes * sizeof *classifier->order);
+    classifier->room.order = malloc(classifier->classes * sizeof *classifier->room.order);
+    classifier->room.values = malloc(classifier->classes * sizeof *classifier->room.values);
     bool made = input_table_make(&classifier->table, options, &classifier->input);
-    if (!classifier->logits || !classifier->order || !made) return refuse(fault, MODEL_REFUSED, "no memory");
+    bool room = classifier->logits && classifier->room.order && classifier->room.values;
+    if (!room || !made) return refuse(fault, MODEL_REFUSED, "no memory");
     return run_first(classifier, options, fault);
 }
 
 void classifier_free(Classifier *classifier) {
     free(classifier->logits);
-    free(classifier->order);
+    free(classifier->room.order);
+    free(classifier->room.values);
     input_table_free(&classifier->table);
 }
 

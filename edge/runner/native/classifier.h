@@ -10,8 +10,8 @@ typedef struct {
     Tensor input, output;
     InputTable table;
     uint32_t classes;
-    float *logits;    // [classes], of the last image
-    uint16_t *order;  // [classes], for the policy
+    float *logits;  // [classes], of the last image
+    PolicyRoom room;
     uint64_t load_ns, first_ns;
 } Classifier;
 

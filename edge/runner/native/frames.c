@@ -2,7 +2,7 @@
 
 #include "crc32.h"
 
-enum { VERSION = 1, HEADER = 16, PREFIX = 20, FIRST_CAPACITY = 1 << 18 };
+enum { VERSION = 2, HEADER = 16, PREFIX = 20, FIRST_CAPACITY = 1 << 18 };
 
 static const uint8_t magic[4] = {'E', 'C', 'A', 'T'};
 

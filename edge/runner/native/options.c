@@ -4,7 +4,7 @@
 
 const char options_usage[] =
     "usage: runner --runtime=R --model=PATH --sha256=HEX --image=HEIGHT,WIDTH,CHANNELS --mean=M,... --std=S,...\n"
-    "              --layout=nhwc|nchw [--policy=label|topk:K|scores] [--threads=N] [--cpus=0,2-3]\n";
+    "              --layout=nhwc|nchw [--policy=P] [--threads=N] [--cpus=0,2-3]\n";
 
 enum { MAX_THREADS = 256 };
 
@@ -103,7 +103,7 @@ static bool read_values(const char *const values[OPTIONS], Options *options, Fau
                       values[IMAGE], values[MEAN], values[STD]);
     }
     if (!policy_read(values[POLICY] ? values[POLICY] : "label", &options->policy)) {
-        return refuse(fault, MODEL_REFUSED, "unknown answer policy '%.80s': label, topk:K or scores", values[POLICY]);
+        return refuse(fault, MODEL_REFUSED, "unknown answer policy '%.80s': %s", values[POLICY], policies_known);
     }
     if (values[CPUS] && !read_cpus(values[CPUS], options)) {
         return refuse(fault, MODEL_REFUSED, "--cpus=%.80s is no list of processors like 0,2-3", values[CPUS]);

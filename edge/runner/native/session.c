@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include "benchmark.h"
+#include "portable.h"
 
 enum { QUERY_HEAD = 8, ANSWER_HEAD = 16 };
 
@@ -10,9 +11,8 @@ static const uint64_t listen_every_ns = 200 * 1000;
 static bool send_hello(Session *session) {
     const Options *options = session->options;
     const Classifier *classifier = session->classifier;
-    char policy[16] = "label";
-    if (options->policy.kind == SCORES) memcpy(policy, "scores", 7);
-    if (options->policy.kind == TOPK) snprintf(policy, sizeof policy, "topk:%u", options->policy.k);
+    char policy[POLICY_TEXT];
+    policy_write(&options->policy, policy);
     enum { ROOM = 1024 };
     char *json = (char *)stream_payload(session->stream, ROOM);
     if (!json) return false;
@@ -38,7 +38,7 @@ static bool check_query(const Session *session, const Frame *frame, uint32_t *co
         return refuse(fault, WRONG_SHAPE, "a query of %u images carries %u bytes, not %llu", *count,
                       frame->length - QUERY_HEAD, (unsigned long long)*count * bytes);
     }
-    uint64_t width = policy_width(session->options->policy, session->classifier->classes);
+    uint64_t width = policy_width(&session->options->policy, session->classifier->classes);
     if (ANSWER_HEAD + *count * (4 + 6 * width) > MAX_PAYLOAD) {
         return refuse(fault, WRONG_SHAPE, "the answer to %u images does not fit a frame", *count);
     }
@@ -54,15 +54,18 @@ typedef struct {
 static bool answer_images(Session *session, const uint8_t *image, uint32_t count, Parts parts, bool *gone,
                           Fault *fault) {
     Classifier *classifier = session->classifier;
+    const Policy *policy = &session->options->policy;
+    const size_t bytes = image_bytes(session->options);
     uint64_t listened = now_ns();
-    for (uint32_t i = 0; i < count; i++, image += image_bytes(session->options)) {
+    for (uint32_t i = 0; i < count; i++, image += bytes) {
         input_table_apply(&classifier->table, image, classifier->input.data);
         uint64_t before = now_ns();
         if (!engine_run(fault)) return false;
         uint64_t after = now_ns(), spent = after - before;
         if (!classifier_logits(classifier, fault)) return false;
         put_u32(parts.times + 4 * (size_t)i, spent < UINT32_MAX ? (uint32_t)spent : UINT32_MAX);
-        policy_apply(session->options->policy, classifier->logits, classifier->classes, classifier->order,
+        policy_apply(policy, classifier->logits, classifier->classes,
+                     policy_wants_seed(policy) ? image_seed(image, bytes) : 0, classifier->room,
                      parts.labels + i * parts.label_bytes, parts.scores + i * parts.score_bytes);
         if (after - listened < listen_every_ns || i + 1 == count) continue;
         if (!stream_listen(session->stream)) return *gone = true, false;
@@ -73,7 +76,7 @@ static bool answer_images(Session *session, const uint8_t *image, uint32_t count
 
 // `gone`: nobody waits for the answer any more, so it was given up.
 static bool answer(Session *session, const Frame *frame, size_t *length, bool *gone, Fault *fault) {
-    const Policy policy = session->options->policy;
+    const Policy *policy = &session->options->policy;
     const size_t width = policy_width(policy, session->classifier->classes);
     uint32_t count;
     if (!check_query(session, frame, &count, fault)) return false;
@@ -88,7 +91,7 @@ static bool answer(Session *session, const Frame *frame, size_t *length, bool *g
     uint64_t start = now_ns();
     if (!answer_images(session, frame->payload + QUERY_HEAD, count, parts, gone, fault)) return false;
     uint8_t *at = put_u32(payload, count);
-    *at++ = (uint8_t)policy.kind;
+    *at++ = (uint8_t)policy->kind;
     *at++ = 0;
     put_u64(put_u16(at, (uint16_t)width), now_ns() - start);
     return true;

@@ -170,6 +170,29 @@ def test_scores_equal_the_softmax_of_the_runtime_s_logits(
     np.testing.assert_allclose(answers.scores, scores, rtol=0, atol=kind.tolerance)
 
 
+@one_model
+@pytest.mark.parametrize(
+    "policy", ["round:2", "noise:0.1", "reverse_sigmoid:0.5,2", "confident:0.3", "confident:0.99", "logits"]
+)
+def test_defended_answers_are_those_of_the_definition(
+    kind: RunnerKind,
+    start: Callable[..., RunnerProcess],
+    images: NDArray[np.uint8],
+    logits: NDArray[np.float32],
+    policy: str,
+) -> None:
+    process = start(policy=policy)
+    assert process.hello().policy == policy
+    answers = ask(process, images, policy)
+    labels, scores = AnswerPolicy.parse(policy).apply(logits, images)
+    np.testing.assert_array_equal(answers.labels, labels)
+    assert answers.scores is not None
+    assert scores is not None
+    # Rounding and cutting make a whole step of the smallest difference; only a runner without any has to meet them all.
+    off = np.abs(answers.scores - scores).max(axis=1) > kind.tolerance * (50 if policy == "logits" else 1)
+    assert off.mean() <= (0.05 if kind.tolerance > 1e-6 else 0)
+
+
 def test_frames_in_flight_are_answered_in_order(
     open_runner: RunnerProcess, images: NDArray[np.uint8], logits: NDArray[np.float32]
 ) -> None:

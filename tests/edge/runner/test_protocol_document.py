@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from edge.runner.bundle import runner_bundle
-from edge.runner.messages import MAX_ERROR_WORDS, MAX_SAMPLES, parse_answer
+from edge.runner.messages import MAX_ERROR_WORDS, MAX_SAMPLES, POLICY_CODES, parse_answer
 from edge.runner.wire import MAX_PAYLOAD, Fault, Frame, Kind, encode
 from foundation.answers import AnswerPolicy
+from foundation.portable import image_seeds
 
 if TYPE_CHECKING:
     from export.exporting import Exported
@@ -35,7 +36,7 @@ def test_limits_are_those_of_the_document() -> None:
 
 
 def test_the_bytes_of_the_document_are_read_as_it_says() -> None:
-    (bye,) = re.findall(r"`(45434154 01 07 [0-9a-f ]+)`", DOCUMENT)
+    (bye,) = re.findall(r"`(45434154 02 07 [0-9a-f ]+)`", DOCUMENT)
     assert encode(Frame(Kind.BYE, 0, b"")) == bytes.fromhex(bye)
     lines = DOCUMENT[DOCUMENT.index("    topk:2   02") :].splitlines()[:4]
     topk, scores = (
@@ -44,7 +45,7 @@ def test_the_bytes_of_the_document_are_read_as_it_says() -> None:
             "".join(part.split("   classes")[0].split("   two")[0] for part in lines[k : k + 2]) for k in (0, 2)
         )
     )
-    answers = parse_answer(topk, AnswerPolicy("topk", 2), 4)
+    answers = parse_answer(topk, AnswerPolicy.parse("topk:2"), 4)
     assert answers.labels.tolist() == [[3, 0], [1, 2]]
     assert answers.scores is not None
     assert answers.scores.tolist() == [[0.5, 0.25], [1.0, 0.0]]
@@ -69,3 +70,13 @@ def test_the_program_of_the_document_talks_to_a_runner(
     assert hello.startswith('(1, 0, b\'{"runner": "edgecat-python 1"')
     assert answers.startswith("[[")
     assert end == "exit code 0"
+
+
+def test_policies_of_the_document_are_those_of_the_runner() -> None:
+    rows = re.findall(r"^\| (\d) \| `([a-z_]+)(?::[A-Z,]+)?`", DOCUMENT, re.MULTILINE)
+    assert {kind: int(number) for number, kind in rows} == POLICY_CODES
+
+
+def test_the_seed_of_the_document_is_that_of_its_image() -> None:
+    ((seed, image),) = re.findall(r"seed ([0-9a-f]{16}) is the nine bytes ([0-9a-f]{18})", DOCUMENT)
+    assert image_seeds(np.frombuffer(bytes.fromhex(image), np.uint8)[None]) == [int(seed, 16)]

@@ -38,13 +38,17 @@ from foundation.answers import AnswerPolicy, Answers
 from foundation.errors import ProtocolError, UsageError
 
 HELLO = Hello("edgecat-python 1", "LiteRT 2.3.0", "0" * 64, (64, 48, 1), 4, "topk:2", 1, 123)
-POLICIES = ("label", "topk:1", "topk:3", "scores")
+POLICIES = (
+    *("label", "topk:1", "topk:3", "scores"),
+    *("round:1", "noise:0.2", "reverse_sigmoid:1,0.2", "confident:0.5", "logits"),
+)
 TIMES = np.array([1, 0x01020304], np.uint32)
 
 
 def answers_of(policy: str, logits: NDArray[np.float32]) -> Answers:
     parsed = AnswerPolicy.parse(policy)
-    labels, scores = parsed.apply(logits)
+    images = np.arange(4 * len(logits), dtype=np.uint8).reshape(-1, 2, 2, 1)
+    labels, scores = parsed.apply(logits, images)
     times = np.arange(len(logits), dtype=np.uint32) + np.uint32(0xFFFFFFF0)
     return Answers(parsed, logits.shape[1], labels, scores, times)
 
@@ -162,7 +166,7 @@ def test_a_query_whose_counts_do_not_fit_is_a_protocol_error(payload: bytes) -> 
         ),
         (
             Answers(
-                AnswerPolicy("topk", 2),
+                AnswerPolicy.parse("topk:2"),
                 4,
                 np.array([[3, 0], [1, 2]], np.uint16),
                 np.array([[0.5, 0.25], [1, 0]], np.float32),
@@ -181,8 +185,24 @@ def test_a_query_whose_counts_do_not_fit_is_a_protocol_error(payload: bytes) -> 
             ),
             "02000000 02 00 0200 0504030201000000 01000000 04030201 0000003f 0000003f 0000803e 0000403f",
         ),
+        *(
+            (
+                Answers(
+                    AnswerPolicy.parse(policy),
+                    2,
+                    np.array([[0, 1], [0, 1]], np.uint16),
+                    np.array([[0.5, 0.5], [0, 0]], np.float32),
+                    TIMES,
+                ),
+                f"02000000 {code} 00 0200 0504030201000000 01000000 04030201 0000003f 0000003f 00000000 00000000",
+            )
+            for code, policy in (
+                *(("03", "round:2"), ("04", "noise:0.5"), ("05", "reverse_sigmoid:1,0.2")),
+                *(("06", "confident:0.25"), ("07", "logits")),
+            )
+        ),
     ],
-    ids=["label", "topk", "scores"],
+    ids=["label", "topk", "scores", *("round", "noise", "reverse_sigmoid", "confident", "logits")],
 )
 def test_answer_golden_bytes(answers: Answers, golden: str) -> None:
     assert answer_payload(answers, 0x0102030405) == bytes.fromhex(golden)
@@ -231,11 +251,25 @@ def test_an_answer_that_names_a_class_that_is_not_there_is_a_protocol_error(poli
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf, -0.001, 1.001])
-@pytest.mark.parametrize("policy", ["topk:2", "scores"])
+@pytest.mark.parametrize("policy", [policy for policy in POLICIES if policy not in ("label", "logits")])
 def test_scores_that_are_no_probabilities_are_a_protocol_error(policy: str, score: float) -> None:
     payload = answer_payload(answers_of(policy, np.eye(4, dtype=np.float32)), 1)
     with pytest.raises(ProtocolError, match="no probabilities"):
         parse_answer(payload[:-4] + struct.pack("<f", score), AnswerPolicy.parse(policy), 4)
+
+
+@pytest.mark.parametrize("logit", [math.nan, math.inf, -math.inf])
+def test_logits_that_are_not_finite_are_a_protocol_error(logit: float) -> None:
+    payload = answer_payload(answers_of("logits", 100 * np.eye(4, dtype=np.float32)), 1)
+    with pytest.raises(ProtocolError, match="no finite"):
+        parse_answer(payload[:-4] + struct.pack("<f", logit), AnswerPolicy("logits"), 4)
+
+
+def test_logits_travel_as_they_are() -> None:
+    logits = np.array([[3e38, -1e-45, 7.25], [-5, 0, 1.5]], np.float32)
+    answers = parse_answer(answer_payload(answers_of("logits", logits), 1), AnswerPolicy("logits"), 3)
+    assert answers.scores is not None
+    assert answers.scores.tobytes() == logits.tobytes()
 
 
 def test_a_full_query_and_its_answer_both_fit_a_frame() -> None:
@@ -372,7 +406,7 @@ def test_parsers_let_nothing_out_but_a_protocol_error(payload: bytes) -> None:
             continue
 
 
-@given(st.sampled_from(POLICIES), st.integers(0, 3), st.integers(0, 5), st.integers(0, 0xFFFF), st.binary(max_size=80))
+@given(st.sampled_from(POLICIES), st.integers(0, 8), st.integers(0, 5), st.integers(0, 0xFFFF), st.binary(max_size=80))
 @settings(max_examples=300)
 def test_answers_with_a_plausible_head_parse_whole_or_not_at_all(
     policy: str, code: int, count: int, width: int, rest: bytes

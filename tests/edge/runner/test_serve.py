@@ -295,12 +295,12 @@ def test_a_model_of_another_input_shape_is_refused(make_runner: Callable[[], Run
         make_runner()
 
 
-@pytest.mark.parametrize("policy", ["label", "topk:3", "scores"])
+@pytest.mark.parametrize("policy", ["label", "topk:3", "scores", "noise:0.1", "logits"])
 def test_a_classifier_and_a_runner_answer_alike(runner: Runner, engine: PixelEngine, policy: str) -> None:
     parsed = AnswerPolicy.parse(policy)
     object.__setattr__(runner.settings, "policy", parsed)
     answers = parse_answer(runner.answer(query_payload(IMAGES)), parsed, 4)
-    named, scores = parsed.apply(Classifier(engine, SHAPE, (0.0,), (1.0,), "nhwc").logits(IMAGES))
+    named, scores = parsed.apply(Classifier(engine, SHAPE, (0.0,), (1.0,), "nhwc").logits(IMAGES), IMAGES)
     assert isinstance(answers, Answers)
     np.testing.assert_array_equal(answers.labels, named)
     if scores is not None:
@@ -330,7 +330,7 @@ def test_the_command_line_says_everything_a_runner_must_know() -> None:
         "tflite",
         Path("m"),
         "0",
-        AnswerPolicy("topk", 2),
+        AnswerPolicy.parse("topk:2"),
         2,
         (64, 48, 3),
         (0.1, 0.2, -0.3),

@@ -46,9 +46,9 @@ def prefix(
 @pytest.mark.parametrize(
     ("frame", "golden"),
     [
-        (Frame(Kind.BYE, 0, b""), "45434154 01 07 0000 00000000 00000000 316301c4"),
-        (Frame(Kind.QUERY, 0x01020304, b"\x00\xff"), "45434154 01 02 0000 04030201 02000000 4d8ceefa 00ff"),
-        (Frame(Kind.ERROR, 0xFFFFFFFF, b"ab"), "45434154 01 04 0000 ffffffff 02000000 70e11260 6162"),
+        (Frame(Kind.BYE, 0, b""), "45434154 02 07 0000 00000000 00000000 c1b19fb3"),
+        (Frame(Kind.QUERY, 0x01020304, b"\x00\xff"), "45434154 02 02 0000 04030201 02000000 96a98f86 00ff"),
+        (Frame(Kind.ERROR, 0xFFFFFFFF, b"ab"), "45434154 02 04 0000 ffffffff 02000000 abc4731c 6162"),
     ],
 )
 def test_golden_bytes(frame: Frame, golden: str) -> None:
@@ -66,7 +66,7 @@ def test_kinds_keep_their_numbers() -> None:
         "MEASUREMENT": 6,
         "BYE": 7,
     }
-    assert (MAGIC, VERSION, PREFIX_BYTES, MAX_PAYLOAD) == (b"ECAT", 1, 20, 67_108_864)
+    assert (MAGIC, VERSION, PREFIX_BYTES, MAX_PAYLOAD) == (b"ECAT", 2, 20, 67_108_864)
 
 
 @given(st.lists(frames, max_size=5))
@@ -98,8 +98,8 @@ def test_text_in_place_of_a_frame_is_quoted() -> None:
 
 
 def test_another_version_is_refused_before_its_payload_is_read() -> None:
-    with pytest.raises(ProtocolError, match="protocol version 2, not 1"):
-        read_frame(reader(prefix(version=2, length=100)))
+    with pytest.raises(ProtocolError, match="protocol version 1, not 2"):
+        read_frame(reader(prefix(version=VERSION - 1, length=100)))
 
 
 @pytest.mark.parametrize("length", [MAX_PAYLOAD + 1, 0xFFFFFFFF])

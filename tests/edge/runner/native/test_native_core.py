@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.runner.messages import (
@@ -23,12 +25,15 @@ from edge.runner.messages import (
 )
 from edge.runner.preprocessing import input_table
 from edge.runner.wire import Fault, Frame, Kind, encode, read_frame
-from foundation.answers import AnswerPolicy
+from foundation.answers import AnswerPolicy, Answers
+from foundation.errors import UsageError
 from foundation.files import sha256_bytes
 
+from ....foundation.policy_vectors import load
 from .scripted_runner import Script, Talk, command_line, query, scripted_runner
 
-POLICIES = ("label", "topk:1", "topk:3", "topk:{all}", "scores")
+POLICIES = ("label", "topk:1", "topk:3", "topk:{all}", "scores", "logits")
+DEFENDED = ("round:2", "noise:0.1", "reverse_sigmoid:0.5,2", "confident:0.3")
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +51,14 @@ def pixels(*values: int) -> NDArray[np.uint8]:
     return np.array(values, np.uint8).reshape(-1, 1, 1, 1)
 
 
+def assert_same_bits(answers: Answers, labels: NDArray[np.uint16], scores: NDArray[np.float32] | None) -> None:
+    """Both runners do the same float64 operations in the same order: no tolerance is needed."""
+    np.testing.assert_array_equal(answers.labels, labels)
+    assert (answers.scores is None) == (scores is None)
+    if answers.scores is not None and scores is not None:
+        np.testing.assert_array_equal(answers.scores.view(np.uint32), scores.view(np.uint32))
+
+
 def some_logits(kind: str, classes: int) -> NDArray[np.float32]:
     """Logits [64, classes] of a kind."""
     rng = np.random.default_rng(classes)
@@ -58,7 +71,7 @@ def some_logits(kind: str, classes: int) -> NDArray[np.float32]:
     return (rng.standard_normal((64, classes)) * 10.0 ** rng.integers(-8, 3, (64, 1))).astype(np.float32)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", POLICIES + DEFENDED)
 @pytest.mark.parametrize("classes", [3, 17, 1000])
 @pytest.mark.parametrize("kind", ["normal", "tied", "zeros", "huge"])
 def test_every_policy_cuts_logits_down_as_python_does(talk: Talk, kind: str, classes: int, policy: str) -> None:
@@ -66,18 +79,75 @@ def test_every_policy_cuts_logits_down_as_python_does(talk: Talk, kind: str, cla
     logits = some_logits(kind, classes)
     session = talk(Script(classes=classes, rows=logits), query(pixels(*range(64))), policy=str(chosen))
     answers = parse_answer(session.frames[1].payload, chosen, classes)
-    labels, scores = chosen.apply(logits)
-    np.testing.assert_array_equal(answers.labels, labels)
-    assert (answers.scores is None) == (scores is None)
-    if answers.scores is not None and scores is not None:
-        np.testing.assert_allclose(answers.scores, scores, rtol=2e-6, atol=1e-12)
+    assert_same_bits(answers, *chosen.apply(logits, pixels(*range(64))))
+
+
+def test_golden_vectors_come_out_to_the_bit(talk: Talk) -> None:
+    vectors = load()
+    script = Script(shape=(1, 3, 3, 1), classes=vectors.logits.shape[1], rows=vectors.logits)
+    for policy, expected in vectors.answers.items():
+        session = talk(script, query(vectors.images), policy=policy)
+        answers = parse_answer(session.frames[1].payload, AnswerPolicy.parse(policy), script.classes)
+        assert_same_bits(answers, *expected)
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 4096, 12_289])
+def test_noise_hangs_on_every_byte_of_an_image_as_in_python(talk: Talk, size: int) -> None:
+    images = np.random.default_rng(size).integers(0, 256, (20, 1, size, 1), np.uint8)
+    images[10:] = images[:10]
+    images[10:, 0, -1, 0] ^= 1
+    logits = np.zeros((1, 3), np.float32)
+    session = talk(Script(shape=(1, 1, size, 1), classes=3, rows=logits), query(images), policy="noise:0.1")
+    answers = parse_answer(session.frames[1].payload, AnswerPolicy.parse("noise:0.1"), 3)
+    assert_same_bits(answers, *answers.policy.apply(np.repeat(logits, 20, axis=0), images))
+    assert answers.scores is not None
+    assert np.all(answers.scores[:10] != answers.scores[10:])
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("noise:0.10", "noise:0.1"),
+        ("noise:1.000000", "noise:1"),
+        ("topk:2.0", "topk:2"),
+        ("reverse_sigmoid:100,0.000001", "reverse_sigmoid:100,0.000001"),
+        ("confident:0.5", "confident:0.5"),
+    ],
+)
+def test_hello_writes_a_policy_in_the_one_way_there_is(talk: Talk, text: str, written: str) -> None:
+    assert parse_hello(talk(Script(classes=4), policy=text).frames[0].payload).policy == written
+    assert str(AnswerPolicy.parse(text)) == written
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.one_of(
+            st.from_regex(r"(topk|round|noise|reverse_sigmoid|confident|logits):[0-9.,]{0,9}", fullmatch=True),
+            st.from_regex(
+                r"(round:[1-6]|noise:0\.[0-9]{1,7}|reverse_sigmoid:[0-9]{1,3},[0-9]\.[0-9]{1,7})", fullmatch=True
+            ),
+        ),
+        min_size=8,
+        max_size=8,
+    )
+)
+def test_words_are_a_policy_here_if_they_are_one_in_python(talk: Talk, texts: list[str]) -> None:
+    for text in texts:
+        first = talk(Script(classes=9999, rows=np.zeros((1, 9999), np.int8)), policy=text).frames[0]
+        try:
+            written = str(AnswerPolicy.parse(text))
+        except UsageError:
+            assert parse_error(first.payload)[0] == Fault.MODEL_REFUSED
+        else:
+            assert parse_hello(first.payload).policy == written
 
 
 def test_the_widest_answer_there_is(talk: Talk) -> None:
     logits = np.zeros((2, 65_535), np.float32)
     logits[1] = np.random.default_rng(0).standard_normal(65_535)
     session = talk(Script(classes=65_535, rows=logits), query(pixels(1, 0)), policy="topk:9999")
-    answers = parse_answer(session.frames[1].payload, AnswerPolicy("topk", 9999), 65_535)
+    answers = parse_answer(session.frames[1].payload, AnswerPolicy.parse("topk:9999"), 65_535)
     np.testing.assert_array_equal(answers.labels[0], np.argsort(-logits[1], kind="stable")[:9999])
     np.testing.assert_array_equal(answers.labels[1], np.arange(9999))
 
@@ -235,6 +305,22 @@ def test_a_benchmark_runs_a_black_image_whatever_was_asked_before(talk: Talk) ->
         {"policy": "topk:"},
         {"policy": "topk:2x"},
         {"policy": ""},
+        {"policy": "topk:1.5"},
+        {"policy": "scores:"},
+        {"policy": "round"},
+        {"policy": "round:0"},
+        {"policy": "round:7"},
+        {"policy": "noise:0"},
+        {"policy": "noise:nan"},
+        {"policy": "noise:1e-3"},
+        {"policy": "noise:.1"},
+        {"policy": "noise:00.1"},
+        {"policy": "noise:0.1234567"},
+        {"policy": "noise:1.000001"},
+        {"policy": "reverse_sigmoid:1"},
+        {"policy": "reverse_sigmoid:1,2,3"},
+        {"policy": "reverse_sigmoid:1,99999999999999999999"},
+        {"policy": "confident:-1"},
         {"runtime": "executorch"},
         {"model": "."},
         {"model": "/dev/null"},
