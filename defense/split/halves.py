@@ -259,7 +259,7 @@ class ServerHalf:
 
 
 def _ordered(z: Tensor) -> Tensor:
-    """The same order in memory, whether `z` came over a channel or not: sums of another order differ in the last bit."""
+    """One order in memory, whether `z` came over a channel or not: another would change the last bits of sums."""
     return z.contiguous(memory_format=torch.channels_last)
 
 

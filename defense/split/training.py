@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from defense.split.config import TOGETHER
 from defense.split.costs import Costs
 from defense.split.halves import ClientHalf, ServerHalf, ServerSide, SplitSettings
 from defense.split.model import SplitModel, build_split
@@ -20,9 +21,6 @@ from foundation.errors import ArtifactError, DataError
 from foundation.progress import SILENT, Progress
 from victim.augmentation import augment
 from victim.step import as_input
-
-# Images whose smashed data travel together at inference.
-TOGETHER = 64
 
 
 @dataclass(frozen=True)
