@@ -127,7 +127,7 @@ class _Attacker:
         """Smashed data as they leave the client, the mean of `repeats` releases."""
         parts = []
         with torch.no_grad():
-            for batch in images.split(self.settings.batch * 4):
+            for batch in torch.split(images, self.settings.batch * 4):
                 released = [self.model.smashed(batch, None, self.noise) for _ in range(self.settings.repeats)]
                 parts.append(torch.stack(released).mean(0))
         return torch.cat(parts)
@@ -152,7 +152,8 @@ class _Attacker:
 
             def read(target: Tensor) -> Tensor:
                 guess = ((target.flatten(1) - centre) / spread) @ weights
-                return (guess.view(-1, *self.mean.shape) + self.mean).clamp(0, 1)
+                drawn: Tensor = guess.view(-1, *self.mean.shape) + self.mean
+                return drawn.clamp(0, 1)
 
             return read
 
@@ -201,4 +202,4 @@ class _Attacker:
 
 def _in_parts(read: Reader, z: Tensor) -> Tensor:
     with torch.no_grad():
-        return torch.cat([read(part) for part in z.split(256)])
+        return torch.cat([read(part) for part in torch.split(z, 256)])

@@ -103,7 +103,7 @@ class _Client:
 
     def __init__(self, model: SplitModel, settings: FshaSettings, generator: torch.Generator) -> None:
         self.model = SplitModel(copy.deepcopy(model.client), model.server, copy.deepcopy(model.protection))
-        self.parameters = [p.requires_grad_() for p in self.model.client.parameters()]
+        self.parameters = list(self.model.client.requires_grad_().parameters())
         self.optimizer = torch.optim.Adam(self.parameters, settings.client_rate)
         self.generator = child(generator)
 
@@ -127,7 +127,7 @@ class _Client:
 
     def infer(self, x: Tensor) -> Tensor:
         with self.model.evaluating(), torch.no_grad():
-            return torch.cat([self.model.smashed(part, None, self.generator) for part in x.split(128)])
+            return torch.cat([self.model.smashed(part, None, self.generator) for part in torch.split(x, 128)])
 
 
 class _Server:
@@ -166,7 +166,7 @@ class _Server:
 
     def read(self, z: Tensor) -> Tensor:
         with torch.no_grad():
-            return torch.cat([self.decoder.eval()(part) for part in z.split(256)])
+            return torch.cat([self.decoder.eval()(part) for part in torch.split(z, 256)])
 
     def _judge(self, features: Tensor, z: Tensor) -> float:
         """A step of the critic, a Wasserstein one as in the authors' own code: high for the pilot's features."""
@@ -179,7 +179,7 @@ class _Server:
         uneven = (slope.flatten(1).norm(dim=1) - 1).square().mean()
         loss = self.settings.penalty * uneven - apart
         self.judge.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.judge.step()
         return float(apart)
 

@@ -24,6 +24,8 @@ class ConvolutionalDecoder(nn.Module):
         width: channels of the first layers; halved at every doubling from 16 pixels on, to no fewer than 16.
     """
 
+    start: Tensor
+
     def __init__(self, z_shape: Shape, mean: Tensor, width: int = 48) -> None:
         super().__init__()
         channels, size, _ = z_shape
@@ -45,7 +47,7 @@ class ConvolutionalDecoder(nn.Module):
         """Images float32 [B, C, H, W] in [0, 1] of smashed data [B, C', H', W']."""
         change = self.layers(z)
         if change.shape[2:] != self.start.shape[1:]:
-            change = functional.interpolate(change, self.start.shape[1:], mode="bilinear", align_corners=False)
+            change = functional.interpolate(change, list(self.start.shape[1:]), mode="bilinear", align_corners=False)
         return torch.sigmoid(change + self.start)
 
 
@@ -59,6 +61,8 @@ class DenseDecoder(nn.Module):
         mean: float32 [C, H, W] in [0, 1], the image to start from.
         width: of the hidden layers.
     """
+
+    start: Tensor
 
     def __init__(self, z_shape: Shape, mean: Tensor, width: int = 512) -> None:
         super().__init__()
@@ -83,7 +87,7 @@ class DenseDecoder(nn.Module):
             z = functional.adaptive_avg_pool2d(z, self.inputs)
         change = self.layers(z).view(-1, *self.outputs)
         if change.shape[2:] != self.start.shape[1:]:
-            change = functional.interpolate(change, self.start.shape[1:], mode="bilinear", align_corners=False)
+            change = functional.interpolate(change, list(self.start.shape[1:]), mode="bilinear", align_corners=False)
         return torch.sigmoid(change + self.start)
 
 
