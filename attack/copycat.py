@@ -94,6 +94,20 @@ class Lesson:
         """Of the images."""
         return int(self.parts[0][0].shape[3])
 
+    def answered(self) -> Lesson:
+        """Without the images that the victim refused to answer: they are paid for, and teach nothing."""
+        return replace(self, parts=tuple(_answered(part) for part in self.parts))
+
+    def hardened(self) -> Lesson:
+        """The lesson of a thief that takes the best class of each answer alone: both learn from what was paid once."""
+        return replace(self, parts=tuple((images, answers.hardened()) for images, answers in self.answered().parts))
+
+
+def _answered(part: Labelled) -> Labelled:
+    images, answers = part
+    refused = answers.refused
+    return (images[~refused], answers.select(~refused)) if refused.any() else part
+
 
 def train_copycat(
     lesson: Lesson,
@@ -108,6 +122,7 @@ def train_copycat(
     """Train a network on queried images and the answers to them (Correia-Silva et al. 2018, "Copycat CNN").
 
     Nothing but queried data: no validation on labels that the thief does not have, so it trains to the schedule's end.
+    Whom every answer was refused has an untrained network.
 
     Args:
         lesson: what was asked and answered; hard labels, or probabilities where the policy lets them out.
@@ -123,15 +138,19 @@ def train_copycat(
     if network is None:
         network = build(architecture, lesson.channels, lesson.classes, generator)
     seconds = 0.0
-    for number, (images, answers) in enumerate(lesson.parts):
-        last = number == len(lesson.parts) - 1
+    parts = lesson.answered().parts
+    for number, (images, answers) in enumerate(parts):
+        last = number == len(parts) - 1
+        if not len(images):
+            progress.say(f"the victim refused every answer to part {number + 1} of the pool: nothing to learn there")
+            continue
         chosen = settings or settings_for(len(images), varies=lesson.varies and last, effort=lesson.effort)
         if number:
             chosen = replace(chosen, learning_rate=chosen.learning_rate * FINE_TUNING_RATE)
         # The unqueried images are of the pool's last part: what is learnt before is learnt from answers alone.
         unlabelled = (lesson.unlabelled or _nothing) if learner == "semi" and last else None
         seconds += _learn(network, images, answers, chosen, generator, progress, unlabelled)
-    return Copycat(network, seconds)
+    return Copycat(network.eval(), seconds)
 
 
 def _nothing(_: int) -> NDArray[np.uint8]:

@@ -95,7 +95,7 @@ class Theft:
         queries: distinct images asked, equal to the budget unless the strategy ran out.
         device_queries: how many of them the device answered in this process; the rest were in the ledger already.
         copycat: the thief, trained or still in training.
-        answer_histogram: int64 [classes], how often the victim answered each class.
+        answer_histogram: int64 [classes], how often the victim answered each class; what it refused is not in it.
         examples: some of the queried images, uint8 [M, H, W, C], and the class answered to each, int64 [M].
         seconds_query: wall clock of asking, from the first query on, with the training of substitutes.
         device_seconds: inference time on the device, for all queries.
@@ -207,7 +207,7 @@ class _Walk:
 
     def _count(self, answers: Answers) -> None:
         """Keep count of what was answered, in which time."""
-        self.histogram += np.bincount(answers.top1(), minlength=len(self.histogram))
+        self.histogram += np.bincount(answers.top1()[~answers.refused], minlength=len(self.histogram))
         self.device_ns += int(answers.device_ns.sum(dtype=np.int64))
 
     def _copycat(self, trainer: CopycatTrainer) -> Future[Copycat]:

@@ -84,8 +84,8 @@ def examples(parts: tuple[Labelled, ...], per_answer: int) -> tuple[NDArray[np.u
     images: list[NDArray[np.uint8]] = []
     named: list[NDArray[np.int64]] = []
     for asked, answers in parts:
-        best = answers.top1()
-        for label in np.unique(best):
+        best = np.where(answers.refused, -1, answers.top1())
+        for label in np.unique(best[best >= 0]):
             rows = np.flatnonzero(best == label)
             rows = rows[np.linspace(0, len(rows) - 1, min(per_answer, len(rows))).astype(np.int64)]
             images.append(asked[rows])

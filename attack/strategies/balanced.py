@@ -25,7 +25,7 @@ class BalancedStrategy(RoundStrategy):
         """See `RoundStrategy.choose`."""
         _, answers = state.labelled
         chances = probabilities(state.substitute(), self.pool.take(candidates))
-        answered = np.bincount(answers.top1(), minlength=answers.classes)
+        answered = np.bincount(answers.top1()[~answers.refused], minlength=answers.classes)
         return candidates[evened(chances, answered, count)]
 
 

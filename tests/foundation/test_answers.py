@@ -4,38 +4,90 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from foundation.answers import AnswerPolicy, Answers, concatenate
 from foundation.errors import ExitCode, UsageError
+from foundation.portable import image_seeds, softmax
 
-KINDS = ("label", "topk:1", "topk:2", "topk:5", "scores")
+from .policy_vectors import POLICIES, inputs, load
+
+KINDS = (
+    *("label", "topk:1", "topk:2", "topk:5", "scores"),
+    *("round:1", "round:3", "noise:0.2", "noise:1", "reverse_sigmoid:1,0.2", "reverse_sigmoid:100,100"),
+    *("confident:0.4", "confident:1", "logits"),
+)
 logit_rows = arrays(
     np.float32, st.tuples(st.integers(1, 8), st.just(5)), elements=st.floats(-1e4, 1e4, width=32, allow_nan=False)
 )
 
+# Each example goes through every policy.
+few = settings(max_examples=30, deadline=None)
+
+
+def images_of(logits: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """An image for each row, of its own bytes."""
+    return np.ascontiguousarray(logits).view(np.uint8).reshape(len(logits), -1, 1, 1)
+
 
 def answers(policy: str, logits: NDArray[np.float32]) -> Answers:
     parsed = AnswerPolicy.parse(policy)
-    labels, scores = parsed.apply(logits)
+    labels, scores = parsed.apply(logits, images_of(logits))
     return Answers(parsed, logits.shape[1], labels, scores, np.arange(len(logits), dtype=np.uint32))
 
 
-@pytest.mark.parametrize("text", ["label", "topk:1", "topk:42", "topk:9999", "scores"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("label", "topk:1", "topk:42", "topk:9999", "scores", "logits", "round:1", "round:6", "noise:0.000001"),
+        *("noise:0.1", "noise:1", "reverse_sigmoid:100,0.05", "confident:0.999999", "confident:1"),
+    ],
+)
 def test_a_policy_is_read_back_from_what_it_prints(text: str) -> None:
     assert str(AnswerPolicy.parse(text)) == text
 
 
 @pytest.mark.parametrize(
-    "text", ["", "Label", "topk", "topk:", "topk:0", "topk:-1", "topk:01", "topk:1.5", "topk:99999", "topk:٣", " label"]
+    "text",
+    [
+        *("", "Label", "topk", "topk:", "topk:0", "topk:-1", "topk:01", "topk:1.5", "topk:99999", "topk:٣", " label"),
+        *("label:", "scores:1", "logits:", "round", "round:0", "round:7", "round:2.5", "round:two", "noise:"),
+        *("noise:0", "noise:nan", "noise:inf", "noise:1e-3", "noise:.1", "noise:0.", "noise:0.0000001", "noise:1.1"),
+        *("noise:+0.1", "noise:0,1", "noise: 0.1", "noise:0.1\n", "reverse_sigmoid:1", "reverse_sigmoid:1,2,3"),
+        *("reverse_sigmoid:0,1", "reverse_sigmoid:1,101", "reverse_sigmoid:,", "confident:-1", "confident:2"),
+        *("topk:" + "9" * 400, "noise:0." + "1" * 400, "noise:1:2"),
+    ],
 )
 def test_other_words_are_no_policy(text: str) -> None:
     with pytest.raises(UsageError, match="unknown answer policy") as caught:
         AnswerPolicy.parse(text)
     assert caught.value.exit_code == ExitCode.USAGE
+    assert caught.value.hint is not None
+    for kind in ("label", "topk:K", "scores", "round:D", "noise:S", "reverse_sigmoid:B,G", "confident:T", "logits"):
+        assert kind in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [("noise:0.50", "noise:0.5"), ("topk:3.0", "topk:3"), ("confident:1.000000", "confident:1"), ("round:2.", None)],
+)
+def test_there_is_one_way_to_write_a_policy(text: str, written: str | None) -> None:
+    if written is None:
+        with pytest.raises(UsageError):
+            AnswerPolicy.parse(text)
+    else:
+        assert AnswerPolicy.parse(text) == AnswerPolicy.parse(written)
+        assert str(AnswerPolicy.parse(text)) == written
+
+
+@given(st.integers(1, 100_000_000), st.integers(1, 100_000_000))
+def test_every_number_of_a_policy_comes_back(beta: int, gamma: int) -> None:
+    policy = AnswerPolicy("reverse_sigmoid", (beta / 1e6, gamma / 1e6))
+    assert AnswerPolicy.parse(str(policy)) == policy
 
 
 def test_a_policy_cannot_name_more_classes_than_there_are() -> None:
@@ -87,20 +139,22 @@ def test_the_softmax_of_huge_logits_is_finite() -> None:
     np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-6)
 
 
+@few
 @given(logit_rows)
 def test_every_policy_gives_the_types_and_shapes_that_travel(logits: NDArray[np.float32]) -> None:
     for text in KINDS:
         policy = AnswerPolicy.parse(text)
-        labels, scores = policy.apply(logits)
+        labels, scores = policy.apply(logits, images_of(logits))
         assert labels.dtype == np.uint16
         assert labels.shape == (len(logits), policy.width(5))
         assert (scores is None) == (text == "label")
         if scores is not None:
             assert scores.dtype == np.float32
             assert scores.shape == labels.shape
-            assert np.all((scores >= 0) & (scores <= 1))
+            assert text == "logits" or np.all((scores >= 0) & (scores <= 1))
 
 
+@few
 @given(logit_rows)
 def test_label_and_topk_name_the_same_best_class(logits: NDArray[np.float32]) -> None:
     best = logits.argmax(axis=1).tolist()
@@ -108,6 +162,7 @@ def test_label_and_topk_name_the_same_best_class(logits: NDArray[np.float32]) ->
         assert answers(text, logits).top1().tolist() == best
 
 
+@few
 @given(logit_rows)
 def test_targets_are_rows_that_sum_to_1(logits: NDArray[np.float32]) -> None:
     for text in KINDS:
@@ -142,3 +197,162 @@ def test_joined_parts_are_the_whole(policy: str) -> None:
 def test_nothing_cannot_be_joined() -> None:
     with pytest.raises(ValueError, match="no answers"):
         concatenate([])
+
+
+# --- defended policies
+
+UNSURE = np.log(np.array([[0.5, 0.3, 0.2], [0.9, 0.06, 0.04], [0.34, 0.33, 0.33]], np.float32))
+
+
+def test_golden_vectors_come_out_to_the_bit() -> None:
+    vectors = load()
+    np.testing.assert_array_equal(inputs()[0], vectors.images)
+    np.testing.assert_array_equal(inputs()[1].view(np.uint32), vectors.logits.view(np.uint32))
+    np.testing.assert_array_equal(image_seeds(vectors.images), vectors.seeds)
+    assert set(vectors.answers) == set(POLICIES)
+    for policy, (labels, scores) in vectors.answers.items():
+        found, told = AnswerPolicy.parse(policy).apply(vectors.logits, vectors.images)
+        np.testing.assert_array_equal(found, labels)
+        assert (told is None) == (scores is None)
+        if told is not None and scores is not None:
+            np.testing.assert_array_equal(told.view(np.uint32), scores.view(np.uint32))
+
+
+@few
+@given(logit_rows)
+def test_the_best_class_stays_where_a_policy_says_so(logits: NDArray[np.float32]) -> None:
+    _, scores = AnswerPolicy("scores").apply(logits)
+    assert scores is not None
+    for text in KINDS:
+        given_answers = answers(text, logits)
+        if given_answers.policy.keeps_top1:
+            # Two logits may have one probability: any class that has the largest will do.
+            told = scores[np.arange(len(logits)), given_answers.top1()]
+            assert np.all((told == scores.max(axis=1)) | given_answers.refused)
+
+
+@pytest.mark.parametrize("text", ["round:1", "noise:0.2", "reverse_sigmoid:3,1"])
+def test_the_best_class_may_change_where_a_policy_does_not_promise_it(text: str) -> None:
+    logits = np.random.default_rng(0).normal(0, 0.3, (500, 5)).astype(np.float32)
+    assert not AnswerPolicy.parse(text).keeps_top1
+    assert np.any(answers(text, logits).top1() != logits.argmax(axis=1))
+
+
+@few
+@given(logit_rows, st.integers(1, 6))
+def test_rounded_probabilities_have_so_many_places_and_are_near(logits: NDArray[np.float32], decimals: int) -> None:
+    told = answers(f"round:{decimals}", logits).scores
+    _, scores = AnswerPolicy("scores").apply(logits)
+    assert told is not None
+    assert scores is not None
+    np.testing.assert_array_equal(told, np.round(told.astype(np.float64), decimals).astype(np.float32))
+    assert np.abs(told - scores).max() <= 0.5 * 10.0**-decimals + 1e-7
+
+
+def test_a_confident_victim_tells_what_it_is_sure_of_and_refuses_the_rest() -> None:
+    told = answers("confident:0.4", UNSURE)
+    assert told.scores is not None
+    np.testing.assert_allclose(told.scores, [[0.5, 0, 0], [0.9, 0, 0], [0, 0, 0]], rtol=1e-6)
+    assert told.refused.tolist() == [False, False, True]
+    assert told.top1().tolist()[:2] == [0, 0]
+
+
+def test_what_a_confident_victim_left_out_is_spread_over_those_classes() -> None:
+    targets = answers("confident:0.25", UNSURE).targets()
+    np.testing.assert_allclose(targets[0], [0.5, 0.3, 0.2], rtol=1e-5)
+    np.testing.assert_allclose(targets[1], [0.9, 0.05, 0.05], rtol=1e-5)
+
+
+def test_a_refusal_is_no_target_but_no_division_by_zero_either() -> None:
+    with np.errstate(all="raise"):
+        np.testing.assert_allclose(answers("confident:1", UNSURE).targets(), np.full((3, 3), 1 / 3))
+
+
+def test_only_probabilities_can_be_a_refusal() -> None:
+    zeros = np.zeros((2, 3), np.float32)
+    assert not answers("logits", zeros).refused.any()
+    assert not answers("label", zeros).refused.any()
+    assert not answers("topk:1", zeros).refused.any()
+
+
+def test_logits_are_told_as_they_are_and_taught_as_their_softmax() -> None:
+    logits = np.array([[1.5, -2e30, 3e38], [-0.0, 1e-45, 0]], np.float32)
+    told = answers("logits", logits)
+    assert told.scores is not None
+    assert told.scores.tobytes() == logits.tobytes()
+    np.testing.assert_allclose(told.targets(), [[0, 0, 1], [1 / 3] * 3], atol=1e-6)
+
+
+def test_noise_is_the_image_s_own() -> None:
+    policy = AnswerPolicy.parse("noise:0.1")
+    images = np.random.default_rng(0).integers(0, 256, (400, 6, 5, 1), np.uint8)
+    logits = np.zeros((400, 4), np.float32)
+    _, once = policy.apply(logits, images)
+    _, again = policy.apply(logits[::-1], images[::-1])
+    assert once is not None
+    assert again is not None
+    np.testing.assert_array_equal(once, again[::-1])
+    assert len(np.unique(once, axis=0)) == 400
+    images[:, -1, -1, 0] ^= 1
+    _, other = policy.apply(logits, images)
+    assert other is not None
+    assert np.all((other != once).any(axis=1))
+
+
+def test_noise_has_the_spread_that_was_asked_for() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4000, 6, 5, 1), np.uint8)
+    _, scores = AnswerPolicy.parse("noise:0.02").apply(np.zeros((4000, 4), np.float32), images)
+    assert scores is not None
+    # Scaling to 1 takes the noise's mean over four classes away again: 0.02 * sqrt(3 / 4), and a little of the scale.
+    assert scores.std(axis=0) == pytest.approx(np.full(4, 0.02 * np.sqrt(0.75)), rel=0.05)
+    np.testing.assert_allclose(scores.mean(axis=0), 0.25, atol=2e-3)
+
+
+def test_noise_needs_the_images() -> None:
+    with pytest.raises(ValueError, match="images"):
+        AnswerPolicy.parse("noise:0.1").apply(UNSURE)
+
+
+@few
+@given(logit_rows, st.floats(0.01, 5), st.floats(0.01, 5))
+def test_reverse_sigmoid_is_the_formula_of_the_paper(logits: NDArray[np.float32], beta: float, gamma: float) -> None:
+    policy = AnswerPolicy("reverse_sigmoid", (beta, gamma))
+    _, told = policy.apply(logits)
+    p = softmax(logits)
+    inside = np.clip(p, 1e-9, 1 - 1e-9)
+    moved = np.clip(p - beta * (expit(gamma * logit(inside)) - 0.5), 0, 1)
+    assert told is not None
+    np.testing.assert_allclose(told, moved / moved.sum(axis=1, keepdims=True), atol=2e-7)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("text", ["round:2", "confident:0.4", "reverse_sigmoid:1,0.2", "reverse_sigmoid:0.5,3"])
+def test_art_disturbs_probabilities_alike(text: str) -> None:
+    postprocessor = pytest.importorskip("art.defences.postprocessor")
+    logits = np.random.default_rng(0).normal(0, 3, (500, 4)).astype(np.float32)
+    policy = AnswerPolicy.parse(text)
+    theirs = {
+        "round": lambda: postprocessor.Rounded(2),
+        "confident": lambda: postprocessor.HighConfidence(0.4),
+        "reverse_sigmoid": lambda: postprocessor.ReverseSigmoid(*policy.parameters),
+    }[policy.kind]()(softmax(logits))
+    _, ours = policy.apply(logits)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@few
+@given(logit_rows)
+def test_hardened_answers_are_what_label_would_have_said(logits: NDArray[np.float32]) -> None:
+    for text in ("topk:2", "logits"):
+        hard = answers(text, logits).hardened()
+        assert (hard.policy, hard.scores) == (AnswerPolicy("label"), None)
+        np.testing.assert_array_equal(hard.labels, answers("label", logits).labels)
+
+
+def test_some_of_the_answers_are_answers() -> None:
+    told = answers("scores", UNSURE)
+    for rows in (np.array([True, False, True]), np.array([0, 2])):
+        some = told.select(rows)
+        assert len(some) == 2
+        assert some.device_ns.tolist() == [0, 2]
+        np.testing.assert_array_equal(some.targets(), told.targets()[[0, 2]])

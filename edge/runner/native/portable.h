@@ -5,7 +5,7 @@
 
 #include "platform.h"
 
-// e^x for x <= 0, to two units of the last place; 0 below -110.
+// e^x for x <= 0, to 2e-14 of it; 0 below -110.
 double exponential(double x);
 
 // ln x for normal x > 0.
