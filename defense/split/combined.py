@@ -27,6 +27,8 @@ class Combined(Protection):
         self.parts = parts
         self.name = "+".join(part.name for part in parts)
         self.randomised = any(part.randomised for part in parts)
+        deepest = max(parts, key=lambda part: part.depth)
+        self.depth, self.width = deepest.depth, deepest.width
         preparing, serving = _overriding(parts, "prepare"), _overriding(parts, "server")
         if len(preparing) > 1 or len(serving) > 1:
             raise UsageError(f"{self.name}: only one of them can prepare the images", hint="combine it with others")

@@ -18,12 +18,12 @@ from defense.protections import find_protection
 from defense.split.channel import PATIENCE_SECONDS, Channel, PeerLost
 from defense.split.checkpoints import Checkpoints
 from defense.split.config import SplitConfig
-from defense.split.halves import ClientHalf
+from defense.split.halves import ClientHalf, ServerHalf
 from defense.split.model import build_client, z_shape
 from defense.split.remote import RemoteServer
 from defense.split.serving import READY, Order, agreed_for, hello
-from defense.split.storage import CHECKPOINTS
-from defense.split.training import Labelled, Trainer
+from defense.split.storage import CHECKPOINTS, save_server
+from defense.split.training import Labelled, Trainer, trainer_in_process
 from foundation.errors import DeviceError
 from foundation.progress import SILENT, Progress
 
@@ -160,6 +160,47 @@ def train_in_processes(
                 if tries >= TRIES:
                     raise
                 progress.say(f"{error.message}; starting another server, which goes on from the last step both have")
+
+
+def train_in_process(
+    config: SplitConfig,
+    train: Labelled,
+    directory: Path,
+    *,
+    validation: Labelled | None = None,
+    every: int | None = None,
+    progress: Progress = SILENT,
+) -> Trainer:
+    """The same with both halves in this process: same arguments, same files, the same weights to the last bit."""
+    protection = find_protection(config.protection)
+    trainer = trainer_in_process(
+        train,
+        config.classes,
+        protection,
+        config.settings,
+        config.seed,
+        validation=validation,
+        depth=config.depth,
+        width=config.width,
+    )
+    assert isinstance(trainer.server, ServerHalf)
+    learner = trainer.server.learner
+    clients, servers = (Checkpoints(directory / CHECKPOINTS, half, config.sha256) for half in ("client", "server"))
+    common = max({0} | (set(clients.steps()) & set(servers.steps())))
+    if common:
+        trainer.load_state(*clients.read(common))
+        learner.load_state(servers.read(common)[0], "server")
+        progress.say(f"going on from step {common}")
+    for checkpoints in (clients, servers):
+        checkpoints.forget_after(common)
+
+    def keep(step: int) -> None:
+        clients.write(step, *trainer.state())
+        servers.write(step, learner.state())
+
+    trainer.run(progress, keep, every)
+    save_server(directory, learner.network, config)
+    return trainer
 
 
 @dataclass

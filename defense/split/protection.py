@@ -20,10 +20,14 @@ class Protection:
     Attributes:
         name: as the registry and tables have it, arguments included (`noise:0.5`).
         randomised: whether `release` draws noise; a device that answers through the runner cannot.
+        depth: blocks that stay with the client where nobody asks for another cut; see `build_split`.
+        width: channels of the smashed data, likewise.
     """
 
     name: str = "none"
     randomised: bool = False
+    depth: int = 2
+    width: int | None = None
 
     def channels(self, image_channels: int) -> int:
         """Channels of what `prepare` gives, of the image's."""

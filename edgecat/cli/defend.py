@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from edgecat.cli import defend_psgl
+
 app = typer.Typer(
     no_args_is_help=True,
     help="Measure what protects a deployed model and the patients behind it, against the attacks that test it.",
 )
+
+app.add_typer(defend_psgl.app, name="psgl")
