@@ -1,0 +1,1 @@
+"""Detection: does somebody ask as a thief asks? See docs/detection.md."""
