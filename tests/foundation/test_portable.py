@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from foundation.portable import exponential, gaussians, image_seeds, logarithm, 
 _STEP = float(np.finfo(np.float64).eps)
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, 50, elements=st.floats(-109.9, 0)))
 def test_exp_is_right_to_13_places(x: NDArray[np.float64]) -> None:
     np.testing.assert_allclose(exponential(x), np.exp(x), rtol=2e-14)
@@ -24,6 +25,7 @@ def test_exp_of_nothing_and_of_everything() -> None:
     assert exponential(np.array([0.0, -0.0, -110.5, -1e300])).tolist() == [1, 1, 0, 0]
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, 50, elements=st.floats(1e-12, 1e12)))
 def test_log_is_right_to_the_last_bits(x: NDArray[np.float64]) -> None:
     np.testing.assert_allclose(logarithm(x), np.log(x), rtol=5e-16, atol=5e-16)
@@ -34,6 +36,7 @@ def test_sums_go_from_the_first_to_the_last() -> None:
     assert row_sums(np.array([[1.0, *[_STEP / 4] * 1000]])).tolist() == [[1.0]]
 
 
+@settings(deadline=None)
 @given(arrays(np.uint8, st.tuples(st.just(2), st.integers(1, 40))), st.data())
 def test_images_that_differ_in_one_byte_have_two_seeds(images: NDArray[np.uint8], data: st.DataObject) -> None:
     images[1] = images[0]
