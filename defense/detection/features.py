@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -49,7 +49,7 @@ def layer_features(network: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.
 
 
 @contextmanager
-def _listening(layers: list[nn.Module], linear: list[nn.Module]) -> Iterator[dict[int, Tensor]]:
+def _listening(layers: Sequence[nn.Module], linear: Sequence[nn.Module]) -> Iterator[dict[int, Tensor]]:
     heard: dict[int, Tensor] = {}
 
     def hear(value: Tensor) -> None:

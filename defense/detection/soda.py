@@ -78,7 +78,7 @@ class Soda:
         self._seen = 0
         self._alarm: int | None = None
 
-    def observe(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> int | None:  # noqa: ARG002
+    def observe(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> int | None:
         """See `Detector.observe`; the labels are not looked at."""
         if self._alarm is not None or not len(images):
             return self._alarm
