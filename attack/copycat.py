@@ -27,9 +27,14 @@ FINE_TUNING_RATE = 0.25
 # of 100 images with such changes and without: 4,000 variants of radiographs 89 and 87 %, of phantoms 87 and 78 %;
 # 16,000 of radiographs 91 and 94 %, of phantoms 93 and 94 %.
 ENOUGH_VARIANTS = 8_000
+FEW_ANSWERS = 1_500
+# Few probabilities tell more at a temperature. Fidelity from labels, from probabilities, and from them at 2: of 250
+# proxy phantoms 75, 82 and 83 %, of 500 86, 87 and 89 %, of 2,000 93, 92 and 92 %; of 4,000 variants of radiographs
+# 89, 91 and 88 % (one seed). At 3 and 4 it was no better than at 2.
+SOFT_TEMPERATURE = 2.0
 
 
-def settings_for(count: int, *, varies: bool = False, effort: float = 1.0) -> TrainingSettings:
+def settings_for(count: int, *, varies: bool = False, soft: bool = False, effort: float = 1.0) -> TrainingSettings:
     """How a thief learns from `count` answers: the fewer, the more often, since many passes are cheap then.
 
     What helps a victim against the noise of its labels (mix-up, label smoothing) only blurs answers that are exact.
@@ -39,10 +44,11 @@ def settings_for(count: int, *, varies: bool = False, effort: float = 1.0) -> Tr
     Args:
         count: how many answers there are, at least 1.
         varies: whether the images are variants of a few, each with an answer of its own.
+        soft: whether the answers tell probabilities.
         effort: above 0; half the effort is half the passes.
     """
     epochs = max(2, round(effort * min(120.0, 8 * (50_000 / count) ** 0.45)))
-    batch = 32 if count < 1_500 else 64 if count < 4_000 else 128
+    batch = 32 if count < FEW_ANSWERS else 64 if count < 4_000 else 128
     return TrainingSettings(
         epochs=epochs,
         batch=batch,
@@ -52,6 +58,7 @@ def settings_for(count: int, *, varies: bool = False, effort: float = 1.0) -> Tr
         mixup=0.0,
         label_smoothing=0.0,
         balanced=False,
+        temperature=SOFT_TEMPERATURE if soft and count < FEW_ANSWERS else 1.0,
     )
 
 
@@ -144,7 +151,8 @@ def train_copycat(
         if not len(images):
             progress.say(f"the victim refused every answer to part {number + 1} of the pool: nothing to learn there")
             continue
-        chosen = settings or settings_for(len(images), varies=lesson.varies and last, effort=lesson.effort)
+        varies, soft = lesson.varies and last, answers.scores is not None
+        chosen = settings or settings_for(len(images), varies=varies, soft=soft, effort=lesson.effort)
         if number:
             chosen = replace(chosen, learning_rate=chosen.learning_rate * FINE_TUNING_RATE)
         # The unqueried images are of the pool's last part: what is learnt before is learnt from answers alone.

@@ -34,6 +34,9 @@ class TrainingSettings:
         balanced: weigh classes by the inverse of their frequency.
         workers: threads that share a step, each with a part of the batch; part of the result, since batch statistics
             are those of a part. Two halves of a step of the default victim take 45 ms where the whole takes 89.
+        temperature: by which logits are divided before the softmax, those of the targets too (Hinton et al. 2015,
+            "Distilling the knowledge in a neural network", section 2); 1 or more. Above 1 it tells more of how a
+            teacher ranks the classes that it does not name.
         bf16: None uses bf16 where the processor has it.
     """
 
@@ -47,6 +50,7 @@ class TrainingSettings:
     label_smoothing: float = 0.1
     balanced: bool = True
     workers: int = 1
+    temperature: float = 1.0
     bf16: bool | None = None
 
     @classmethod
@@ -102,6 +106,14 @@ def class_weights(targets: Tensor) -> Tensor:
     return weights.clamp_max(10.0)
 
 
+def softened(targets: Tensor, temperature: float) -> Tensor:
+    """Probabilities float32 [N, classes] as they were had their logits been divided by the temperature first."""
+    if temperature == 1.0:
+        return targets
+    powers = targets.clamp_min(1e-7) ** (1 / temperature)
+    return powers / powers.sum(1, keepdim=True)
+
+
 class Step:
     """One step of the optimiser on one batch.
 
@@ -112,7 +124,8 @@ class Step:
     def __init__(
         self, network: nn.Module, targets: Tensor, settings: TrainingSettings, total: int, generator: torch.Generator
     ) -> None:
-        self.network, self.targets, self.settings = network, targets, settings
+        self.network, self.settings = network, settings
+        self.targets = softened(targets, settings.temperature)
         self.weights = class_weights(targets) if settings.balanced else None
         self.bf16 = has_bf16() if settings.bf16 is None else settings.bf16
         self._replicas = [network, *(_replica(network) for _ in range(settings.workers - 1))]
@@ -153,11 +166,13 @@ class Step:
             x, goal = mix(x, goal, self.settings.mixup, generator)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             logits = network(x)
+        heat = self.settings.temperature
         loss = functional.cross_entropy(
-            logits.float(), goal, weight=self.weights, label_smoothing=self.settings.label_smoothing
+            logits.float() / heat, goal, weight=self.weights, label_smoothing=self.settings.label_smoothing
         )
         network.zero_grad(set_to_none=True)
-        (loss * share).backward()  # type: ignore[no-untyped-call]
+        # Gradients shrink with the square of the temperature.
+        (loss * share * heat**2).backward()  # type: ignore[no-untyped-call]
         return loss.item() * share
 
 

@@ -14,7 +14,7 @@ from foundation.errors import ArtifactError, DataError, UsageError
 from victim.augmentation import augment, mix
 from victim.checkpoint import CheckpointHeader, load, save
 from victim.models import ARCHITECTURES, build, count_parameters
-from victim.step import Step, TrainingSettings, as_input, class_weights
+from victim.step import Step, TrainingSettings, as_input, class_weights, softened
 from victim.training import fit, one_hot, predict
 
 Images = tuple[np.ndarray, np.ndarray]
@@ -168,6 +168,23 @@ def test_mixing_keeps_targets_a_distribution() -> None:
     assert mixed.shape == images.shape
     assert torch.allclose(goal.sum(1), torch.ones(8))
     assert not torch.equal(goal, targets)
+
+
+def test_softened_targets_are_those_of_logits_divided_by_the_temperature() -> None:
+    logits = torch.randn(20, 5, generator=generator(3))
+    assert torch.allclose(softened(logits.softmax(1), 4.0), (logits / 4).softmax(1), atol=1e-5)
+    assert torch.equal(softened(logits.softmax(1), 1.0), logits.softmax(1))
+
+
+def test_at_a_temperature_a_student_still_learns_its_teachers_probabilities(halves: Images) -> None:
+    images, labels = halves
+    told = np.array([[0.7, 0.3], [0.1, 0.9]], np.float32)
+    plain = replace(QUICK, epochs=30, augmented=False, mixup=0.0, label_smoothing=0.0, balanced=False)
+    settings = replace(plain, temperature=3.0)
+    fitted = fit(build("plain", 1, 2, generator()), images, told[labels], settings, generator())
+    answered = torch.from_numpy(predict(fitted.network, images)).softmax(1).numpy()
+    for label in (0, 1):
+        assert answered[labels == label].mean(0) == pytest.approx(told[label], abs=0.05)
 
 
 def header(architecture: str = "plain") -> CheckpointHeader:
