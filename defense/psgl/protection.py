@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from defense.psgl.attacker import LocalNetwork
 from defense.psgl.depth import CELL, SpaceToDepthConvolution, cell_means, space_to_depth
-from defense.psgl.head import LocalHead
 from defense.psgl.saliency import saliency_map
-from defense.psgl.server import StreamServer
+from defense.psgl.server import StreamServer, evaluating
 from defense.psgl.settings import ClientSettings, ServerSettings
 from defense.split.protection import Protection
 from foundation.errors import UsageError
@@ -27,8 +25,8 @@ if TYPE_CHECKING:
 class PSGL(Protection):
     """Proximal gradient split learning, both sides.
 
-    Nothing that `prepare` does changes what it gives next time: the head's step is taken in `learn`, which ends a step
-    of training.
+    Nothing that `prepare` does changes what it gives next time: the client's own network takes its step in `learn`,
+    which ends a step of training.
 
     Args:
         settings: of the client.
@@ -40,7 +38,7 @@ class PSGL(Protection):
     def __init__(self, settings: ClientSettings | None = None, server: ServerSettings | None = None) -> None:
         self.settings, self.server_settings = settings or ClientSettings(), server or ServerSettings()
         self._image_channels: int | None = None
-        self._head: LocalHead | None = None
+        self._own: LocalNetwork | None = None
         self._lesson: tuple[Tensor, ...] | None = None
 
     def channels(self, image_channels: int) -> int:
@@ -61,7 +59,7 @@ class PSGL(Protection):
         Args:
             x: float32 [B, C, H, W] in [0, 1].
             y: int64 [B], true classes; None at inference.
-            model: whose client the local head reads.
+            model: what is being trained.
 
         Returns:
             float32 [B, 4C + 1, ceil(H / 2), ceil(W / 2)], in [0, 1].
@@ -92,9 +90,9 @@ class PSGL(Protection):
         return SpaceToDepthConvolution(self._image_channels, empty=1)
 
     def learn(self, x: Tensor, z: Tensor) -> None:
-        """The head's step, on what it gave for the images before the attack."""
-        if self._head is not None and self._lesson is not None:
-            self._head.learn(self._lesson)
+        """A step of the client's own network, on the images before the attack."""
+        if self._own is not None and self._lesson is not None:
+            self._own.learn(self._lesson)
         self._lesson = None
 
     def server(self, z_shape: tuple[int, int, int], depth: int, classes: int) -> nn.Module:
@@ -102,14 +100,14 @@ class PSGL(Protection):
         return StreamServer(z_shape[0], depth, classes, self.server_settings)
 
     def bare(self) -> PSGL:
-        """The same client, head shared, that attacks no image at inference: what a device does."""
+        """The same client, own network shared, that attacks no image at inference: what a device does."""
         other = copy.copy(self)
         other.settings = replace(self.settings, at_inference=False)
         return other
 
     def state(self) -> dict[str, Tensor]:
-        """The head's, once there is one."""
-        return {} if self._head is None else self._head.state()
+        """That of the client's own network, once there is one."""
+        return {} if self._own is None else self._own.state()
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take back what `state` gave.
@@ -118,39 +116,34 @@ class PSGL(Protection):
             ArtifactError: it is of something else.
         """
         self._lesson = None
-        self._head = LocalHead.of(state) if state else None
+        self._own = LocalNetwork.of(state) if state else None
 
     def _map(self, x: Tensor, y: Tensor | None, model: SplitModel, learning: bool) -> Tensor:
-        if self.settings.attacked == "whole":
+        if self.settings.slopes == "whole":
             return saliency_map(lambda image: model.judge(_bare(image)), x, y, self.settings.map)[0]
-        head = self._head_for(x, model)
-        with _evaluating(model.client), torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
-            found, logits = saliency_map(lambda image: head(model.client(_bare(image))), x, y, self.settings.map)
-        if learning and y is not None:
-            self._lesson = head.gradients(logits, y)
+        own = self._own_for(x, model)
+
+        def judge(image: Tensor) -> Tensor:
+            cells = _bare(image)
+            return own(model.client(cells) if self.settings.slopes == "head" else cells)
+
+        with evaluating(model.client), torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
+            found, logits = saliency_map(judge, x, y, self.settings.map)
+        if learning and y is not None and torch.is_grad_enabled():
+            self._lesson = own.gradients(logits, y)
         return found
 
-    def _head_for(self, x: Tensor, model: SplitModel) -> LocalHead:
-        if self._head is None:
+    def _own_for(self, x: Tensor, model: SplitModel) -> LocalNetwork:
+        if self._own is None:
             # The client is not told the number of classes: it asks the server once, with an empty image.
-            with torch.no_grad(), _evaluating(model.client):
+            with torch.no_grad(), evaluating(model.client):
                 empty = _bare(torch.zeros_like(x[:1]))
-                channels, classes = model.client(empty).shape[1], model.judge(empty).shape[1]
-            self._head = LocalHead(channels, classes)
-        return self._head
+                seen = model.client(empty) if self.settings.slopes == "head" else empty
+                self._own = LocalNetwork(seen.shape[1], model.judge(empty).shape[1])
+        return self._own
 
 
 def _bare(x: Tensor) -> Tensor:
     """Images folded, with an empty map."""
     cells = space_to_depth(x)
     return torch.cat([cells, torch.zeros_like(cells[:, :1])], 1)
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    training = network.training
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train(training)

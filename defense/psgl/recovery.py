@@ -13,16 +13,17 @@ The singular vectors come from the C x C Gram matrix, at a thirtieth of the cost
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from foundation.errors import DataError, UsageError
 
-_NoConvergence = torch._C._LinAlgError
+# torch exports it for mypy from nowhere.
+_NoConvergence: type[RuntimeError] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -47,60 +48,59 @@ class RecoverySettings:
             raise UsageError("a recovery wants a threshold in [0, 1], mu in (0, 1], and at least one iteration")
 
 
-def recovered(z: Tensor, settings: RecoverySettings) -> Tensor:
-    """Smashed data without the map, each image by itself.
+def recovery(z: Tensor, settings: RecoverySettings) -> Tensor:
+    """The matrix of each image by which its channels are multiplied so that the map is gone.
+
+    What remains is scaled up to the norm of what came, since it is small and streams share a network.
 
     Args:
         z: floating point [B, C, H, W].
         settings: how.
 
     Returns:
-        the same shape and dtype; differentiable as `filtered` is.
+        [B, C, C], symmetric, without a graph: gradients take it for given. What an exact derivative adds grows without
+        bound where two singular values meet.
 
     Raises:
-        DataError: `z` holds no numbers, or ones too large to multiply.
+        DataError: `z` holds no numbers, or ones too large to multiply, or no decomposition converges.
     """
+    sigma, vectors = _decomposed(z.detach().flatten(2))
     reached = 1 - (1 - settings.mu) ** settings.iterations
+    kept = reached * _softened(sigma, settings.threshold * sigma[:, -1:])
+    if settings.keeps == "residual":
+        kept = 1 - kept
+    norm, left = sigma.norm(dim=1, keepdim=True), (kept * sigma).norm(dim=1, keepdim=True)
+    return _composed(vectors, torch.where(left > 0, kept * norm / left, 0.0))
 
-    def kept(sigma: Tensor) -> Tensor:
-        component = reached * _softened(sigma, settings.threshold * sigma.amax(1, keepdim=True))
-        return component if settings.keeps == "low_rank" else 1 - component
 
-    return filtered(z.flatten(2), kept).view_as(z)
+def recovered(z: Tensor, settings: RecoverySettings) -> Tensor:
+    """Smashed data without the map, each image by itself: `recovery` carried out, as [B, C, H, W]."""
+    return mixed(recovery(z, settings), z)
+
+
+def mixed(matrices: Tensor, z: Tensor) -> Tensor:
+    """Each image's channels [B, C, H, W] multiplied by its matrix [B, C, C]; channels_last in memory."""
+    return (z.flatten(2).mT @ matrices.mT).mT.view_as(z)
 
 
 def soft_threshold(matrices: Tensor, threshold: float) -> Tensor:
     """The proximal operator of the nuclear norm: every singular value less `threshold`, but not less than 0.
+
+    In float32 singular values below a thousandth of the largest are inexact.
 
     Args:
         matrices: floating point [B, C, N].
         threshold: in the matrices' own unit.
 
     Raises:
-        DataError: as in `filtered`.
+        DataError: as in `recovery`.
     """
-    return filtered(matrices, lambda sigma: _softened(sigma, torch.full_like(sigma, threshold)))
+    sigma, vectors = _decomposed(matrices)
+    return _composed(vectors, _softened(sigma, torch.full_like(sigma, threshold))) @ matrices
 
 
-def filtered(matrices: Tensor, kept: Callable[[Tensor], Tensor]) -> Tensor:
-    """Matrices whose singular values are each multiplied by a factor.
-
-    Differentiable with the singular vectors and factors held fixed: what an exact derivative adds grows without bound
-    where two singular values meet. In float32 singular values below a thousandth of the largest are inexact.
-
-    Args:
-        matrices: floating point [B, C, N].
-        kept: singular values [B, min(C, N)], ascending, to factors of the same shape.
-
-    Raises:
-        DataError: the matrices hold no numbers, or ones too large to multiply, or no decomposition converges.
-    """
-    if matrices.shape[1] > matrices.shape[2]:
-        return filtered(matrices.mT, kept).mT
-    with torch.no_grad():
-        sigma, vectors = _decomposed(matrices)
-        operator = (vectors * kept(sigma)[:, None, :]) @ vectors.mT
-    return operator @ matrices
+def _composed(vectors: Tensor, factors: Tensor) -> Tensor:
+    return (vectors * factors[:, None, :]) @ vectors.mT
 
 
 def _softened(sigma: Tensor, threshold: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def _softened(sigma: Tensor, threshold: Tensor) -> Tensor:
 
 
 def _decomposed(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """Singular values [B, C], ascending, and left singular vectors [B, C, C] of matrices [B, C, N], C <= N."""
+    """Singular values [B, C], ascending, and left singular vectors [B, C, C] of matrices [B, C, N]."""
     gram = matrices @ matrices.mT
     if not bool(torch.isfinite(gram).all()):
         raise DataError("smashed data from which no map can be recovered: not a number, or too large")
@@ -123,7 +123,9 @@ def _decomposed(matrices: Tensor) -> tuple[Tensor, Tensor]:
 def _decomposed_slowly(matrices: Tensor) -> tuple[Tensor, Tensor]:
     """Where the eigenvalues of a Gram matrix do not converge: without it, in double precision."""
     try:
-        vectors, sigma, _ = torch.linalg.svd(matrices.double(), full_matrices=False)
+        vectors, sigma, _ = torch.linalg.svd(matrices.double(), full_matrices=True)
     except _NoConvergence as error:
         raise DataError("the singular values of an image's smashed data do not converge") from error
+    # Where C > N there are fewer singular values than vectors: the rest are 0.
+    sigma = functional.pad(sigma, (0, matrices.shape[1] - sigma.shape[1]))
     return sigma.flip(-1).to(matrices.dtype), vectors.flip(-1).to(matrices.dtype)

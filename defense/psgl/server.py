@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from defense.psgl.decision import fuse
-from defense.psgl.recovery import recovered
+from defense.psgl.recovery import mixed, recovery
 from defense.psgl.settings import ServerSettings
 from defense.split.network import LABEL_SMOOTHING, ServerNetwork
 
@@ -31,10 +33,7 @@ class StreamServer(nn.Module):
         plain = ServerNetwork(channels, depth, classes)
         self.trunk, width = plain.blocks, plain.head.in_features
         self.heads = nn.ModuleDict({name: nn.Linear(width, classes) for name in STREAMS})
-        # Recovery takes most of the smashed data's scale away, and one trunk serves all streams.
-        self.scale = nn.BatchNorm2d(channels)
-        kernel = settings.fusion_kernel
-        self.fusion = nn.Conv2d(2 * channels, channels, kernel, padding=kernel // 2)
+        self.fusion = nn.Conv2d(2 * channels, channels, 1)
         self.settings = settings
 
     def forward(self, z: Tensor) -> Tensor:
@@ -45,13 +44,16 @@ class StreamServer(nn.Module):
 
     def streams(self, z: Tensor) -> dict[str, Tensor]:
         """Logits [B, classes] of each stream of `STREAMS`."""
-        return self._classified(dict(zip(STREAMS, (z, *self._recovered_and_fused(z)), strict=True)))
+        removal = recovery(z, self.settings.recovery)
+        return self._classified({"attacked": z, "recovered": mixed(removal, z), "fused": self._fused(z, removal)})
 
     def loss(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The sum of the streams' cross entropies, of which dL/dz is the fused stream's alone.
 
         The attacked and the recovered stream are cut off from `z`, so one backward pass serves server and client. They
-        learn from `stream_share` of the batch, the one from its first images, the other from its last.
+        pass the trunk by its running statistics: as parts of one batch with the fused stream they would reach `z`
+        through its batch statistics. They learn from `stream_share` of the batch, one from its first images, one from
+        its last.
 
         Args:
             z: float32 [B, C', H', W'].
@@ -61,22 +63,40 @@ class StreamServer(nn.Module):
             twice the same scalar, as `ServerNetwork.loss` has it.
         """
         count = max(1, math.ceil(self.settings.stream_share * len(z)))
-        rest, joined = self._recovered_and_fused(z)
-        inputs = {"attacked": z[:count].detach(), "recovered": rest[-count:].detach(), "fused": joined}
-        goals = {"attacked": y[:count], "recovered": y[-count:], "fused": y}
-        losses = [
-            functional.cross_entropy(logits, goals[name], label_smoothing=LABEL_SMOOTHING)
-            for name, logits in self._classified(inputs).items()
-        ]
+        removal = recovery(z, self.settings.recovery)
+        first, last = z[:count].detach(), z[-count:].detach()
+        # First, since it moves the running statistics that the others' backward pass has to find as they were.
+        logits = self._classified({"fused": self._fused(z, removal)})
+        with evaluating(self.trunk):
+            logits |= self._classified({"attacked": first, "recovered": mixed(removal[-count:], last)})
+        goals = {"fused": y, "attacked": y[:count], "recovered": y[-count:]}
+        losses = [functional.cross_entropy(logits[k], goals[k], label_smoothing=LABEL_SMOOTHING) for k in goals]
         total = torch.stack(losses).sum()
         return total, total
 
-    def _recovered_and_fused(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        rest: Tensor = self.scale(recovered(z, self.settings.recovery))
-        # Eq. 7 and 8: concatenated, convolved back to the stream's width, added to the attacked stream.
-        return rest, self.fusion(torch.cat([z, rest], 1)) + z
+    def _fused(self, z: Tensor, removal: Tensor) -> Tensor:
+        """Eq. 7 and 8: both streams concatenated, convolved back to the width of one, added to the attacked one.
+
+        The recovered stream is z times a matrix and the convolution is 1 x 1, so all of it is z times one matrix, at a
+        quarter of the cost (a test does it literally).
+        """
+        of_attacked, of_recovered = self.fusion.weight.flatten(1).chunk(2, 1)
+        matrix = torch.eye(z.shape[1]) + of_attacked + of_recovered @ removal
+        assert self.fusion.bias is not None
+        return mixed(matrix, z) + self.fusion.bias[:, None, None]
 
     def _classified(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         features = self.trunk(torch.cat(list(inputs.values()))).mean((2, 3))
         parts = features.split([len(part) for part in inputs.values()])
         return {name: self.heads[name](part) for name, part in zip(inputs, parts, strict=True)}
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """A network in evaluation mode for a `with` block."""
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)

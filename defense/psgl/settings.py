@@ -17,14 +17,14 @@ class ClientSettings:
 
     Attributes:
         map: how the map is made.
-        attacked: the network whose slopes it is made of: the client's own half with a small head that it trains along
-            (`head`), or both halves (`whole`), for which the server is asked over the split at every step and learns
-            the images' smashed data before the attack.
+        slopes: of which network the map is made. `own`: a small one that the client trains along. `head`: the client's
+            half with such a network after it. `whole`: both halves, for which the server is asked over the split at
+            every step, at inference too, and gets the smashed data of the images before the attack.
         at_inference: whether images are attacked at inference too. If not, they leave with an empty map.
     """
 
     map: MapSettings = field(default_factory=MapSettings)
-    attacked: Literal["head", "whole"] = "head"
+    slopes: Literal["own", "head", "whole"] = "own"
     at_inference: bool = True
 
 
@@ -34,19 +34,15 @@ class ServerSettings:
 
     Attributes:
         recovery: how the map is taken out again.
-        fusion_kernel: side of the fusion's convolution, odd.
         decision: weights of the decision fusion.
         stream_share: share of a batch that the attacked and the recovered stream each learn from, in (0, 1]; the fused
             stream learns from all.
     """
 
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
-    fusion_kernel: int = 1
     decision: DecisionWeights = field(default_factory=DecisionWeights)
-    stream_share: float = 0.25
+    stream_share: float = 0.125
 
     def __post_init__(self) -> None:
         if not 0 < self.stream_share <= 1:
             raise UsageError(f"a stream that learns from {self.stream_share} of a batch", hint="in (0, 1]")
-        if self.fusion_kernel < 1 or self.fusion_kernel % 2 == 0:
-            raise UsageError(f"a fusion kernel of {self.fusion_kernel}", hint="an odd number")

@@ -1,4 +1,4 @@
-"""The client's stand-in for the server it cannot see into: a small head on its own smashed data."""
+"""The network that a client attacks its images with: the server's half it cannot see into, so it trains a small one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch.nn import functional
 from defense.split.state import State, load_network, load_optimizer_state, optimizer_state, prefixed, under
 from foundation.errors import ArtifactError
 
-_WIDTH, _SIDE, _RATE, _SEED = 32, 8, 2e-3, 0x9561
+_WIDTHS, _RATE, _SEED = (16, 32), 2e-3, 0x9561
 
 
-class LocalHead:
-    """Learns to classify the client's smashed data beside the server; what it learns never leaves the client.
+class LocalNetwork:
+    """Two strided convolutions and a linear layer; learns beside the split network, and never leaves the client.
 
     Args:
-        channels: of the smashed data.
+        channels: of what it looks at.
         classes: number of logits.
     """
 
@@ -24,22 +24,24 @@ class LocalHead:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_SEED)
             self.network = nn.Sequential(
-                nn.Conv2d(channels, _WIDTH, 3, padding=1),
+                nn.Conv2d(channels, _WIDTHS[0], 3, 2, 1),
+                nn.ReLU(),
+                nn.Conv2d(_WIDTHS[0], _WIDTHS[1], 3, 2, 1),
                 nn.ReLU(),
                 nn.AdaptiveAvgPool2d(1),
                 nn.Flatten(),
-                nn.Linear(_WIDTH, classes),
+                nn.Linear(_WIDTHS[1], classes),
             )
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(self.network.parameters(), _RATE)
 
-    def __call__(self, z: Tensor) -> Tensor:
-        """Logits [B, classes] of smashed data [B, channels, H', W']."""
-        small = functional.adaptive_avg_pool2d(z, (min(_SIDE, z.shape[2]), min(_SIDE, z.shape[3])))
-        logits: Tensor = self.network(small)
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits [B, classes] of [B, channels, H, W], folded images or smashed data."""
+        logits: Tensor = self.network(x)
         return logits
 
     def gradients(self, logits: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-        """Of the cross entropy with labels int64 [B], by the head's own parameters; consumes the logits' graph."""
+        """Of the cross entropy with labels int64 [B], by the network's own parameters; consumes the logits' graph."""
         return torch.autograd.grad(functional.cross_entropy(logits.float(), y), list(self.network.parameters()))
 
     def learn(self, gradients: tuple[Tensor, ...]) -> None:
@@ -51,20 +53,20 @@ class LocalHead:
 
     def state(self) -> State:
         """Weights and optimiser."""
-        return prefixed("head", self.network.state_dict()) | prefixed("optimizer", optimizer_state(self.optimizer))
+        return prefixed("network", self.network.state_dict()) | prefixed("optimizer", optimizer_state(self.optimizer))
 
     @classmethod
-    def of(cls, state: State) -> LocalHead:
+    def of(cls, state: State) -> LocalNetwork:
         """The way back from `state`.
 
         Raises:
             ArtifactError: it is of something else.
         """
-        kept = under("head", state)
+        kept = under("network", state)
         try:
-            head = cls(kept["0.weight"].shape[1], len(kept["4.bias"]))
+            restored = cls(kept["0.weight"].shape[1], len(kept["6.bias"]))
         except (KeyError, IndexError) as error:
-            raise ArtifactError("a state that holds no head of PSGL's") from error
-        load_network(head.network, kept, "PSGL head")
-        load_optimizer_state(head.optimizer, under("optimizer", state))
-        return head
+            raise ArtifactError("a state that holds no network of a PSGL client's own") from error
+        load_network(restored.network, kept, "PSGL client's own network")
+        load_optimizer_state(restored.optimizer, under("optimizer", state))
+        return restored
