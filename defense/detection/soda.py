@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from defense.detection.detector import FalseAlarms
 from defense.detection.features import layer_features
 from defense.detection.gaussian import ClassGaussians
 from defense.detection.sequential import CalibrationSettings, SequentialTest, calibrate, sums
+from defense.detection.streams import patient_order
 from victim.dataset import Split
 
 
@@ -88,3 +90,18 @@ class Soda:
             self._alarm = self._seen + int(over[0])
         self.sum, self._seen = float(walked[-1]), self._seen + len(images)
         return self._alarm
+
+
+def soda_false_alarms(model: SodaModel, split: Split, streams: int, generator: np.random.Generator) -> FalseAlarms:
+    """`defense.detection.detector.false_alarms` over a split's patients in `streams` orders, each image scored once.
+
+    Raises:
+        DataError: there is no image.
+    """
+    evidence = model.test.evidence(model.scores(split.images))
+    alarms: list[int | None] = []
+    for _ in range(streams):
+        walked = sums(evidence[patient_order(split.patients, generator)], 0.0)
+        over = np.flatnonzero(walked > model.test.threshold)
+        alarms.append(int(over[0]) + 1 if len(over) else None)
+    return FalseAlarms(Soda.name, len(split), tuple(alarms))

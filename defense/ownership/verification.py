@@ -64,7 +64,7 @@ def verify(
     Args:
         suspect: int64 [N], the suspect's labels of `registered.images`.
         registered: the watermark of a session.
-        key: the owner's; each registered image must follow from it, so that nobody registers what suits them afterwards.
+        key: the owner's; each registered image must follow from it, so that nobody registers what suits him later.
         innocent: int64 [N], labels of such a model; None: there is none.
 
     Raises:

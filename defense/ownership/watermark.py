@@ -85,12 +85,16 @@ class Watermark:
         rows = np.flatnonzero(shifts)
         if not len(rows):
             return answers, rows
-        labels = answers.labels.copy()
-        scores = None if answers.scores is None else answers.scores.copy()
-        best = answers.top1()[rows]
-        for row, old, new in zip(rows, best, (best + shifts[rows]) % answers.classes, strict=True):
-            _swap(labels[row], None if scores is None else scores[row], int(old), int(new))
-        return replace(answers, labels=labels, scores=scores), rows
+        wanted = (answers.top1()[rows] + shifts[rows]) % answers.classes
+        altered = replace(answers, labels=answers.labels.copy(), scores=_copied(answers.scores))
+        for row, old, new in zip(rows, answers.top1()[rows], wanted, strict=True):
+            _swap(altered, int(row), int(old), int(new))
+        # Nothing can be moved in a refusal, nor among classes that were told to be equal.
+        kept = rows[(altered.top1()[rows] != wanted) | answers.refused[rows]]
+        altered.labels[kept] = answers.labels[kept]
+        if altered.scores is not None and answers.scores is not None:
+            altered.scores[kept] = answers.scores[kept]
+        return altered, np.setdiff1d(rows, kept)
 
 
 def coarse(images: NDArray[np.uint8]) -> NDArray[np.int16]:
@@ -101,16 +105,19 @@ def coarse(images: NDArray[np.uint8]) -> NDArray[np.int16]:
     sizes = np.diff([*above, height])[:, None] * np.diff([*left, width])[None]
     cells = sums / sizes[None, :, :, None]
     cells -= images.mean(axis=(1, 2, 3))[:, None, None, None]
-    return np.floor(cells / STEP + 0.5).astype(np.int16)
+    return np.asarray(np.floor(cells / STEP + 0.5), np.int16)
 
 
-def _swap(labels: NDArray[np.uint16], scores: NDArray[np.float32] | None, old: int, new: int) -> None:
+def _copied(scores: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+    return None if scores is None else scores.copy()
+
+
+def _swap(answers: Answers, row: int, old: int, new: int) -> None:
     """Let two classes change places in one answer, in place."""
-    every = scores is not None and bool((labels == np.arange(len(labels))).all())
-    if scores is not None and every:
-        # Every class in its own order: the probabilities move.
-        scores[[old, new]] = scores[[new, old]]
+    labels = answers.labels[row]
+    if answers.scores is not None and not answers.policy.tells_labels:
+        # Every class in its own order: the values move.
+        answers.scores[row, [old, new]] = answers.scores[row, [new, old]]
         return
-    if new in labels:
-        labels[labels == new] = old
+    labels[labels == new] = old
     labels[0] = new

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from edgecat.cli import defend_psgl
+from edgecat.cli import defend_detect, defend_policies, defend_psgl
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -12,3 +12,6 @@ app = typer.Typer(
 )
 
 app.add_typer(defend_psgl.app, name="psgl")
+app.command("policies")(defend_policies.policies)
+app.command("detect")(defend_detect.detect)
+app.add_typer(defend_detect.watermark, name="watermark")

@@ -1,0 +1,239 @@
+"""`edgecat defend detect`: what detectors say of every thief in a ledger, and of patients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from attack.ledger import Ledger
+from defense.detection.detector import Detection, Detector, FalseAlarms, NewDetector, false_alarms, watch
+from defense.detection.prada import Prada, PradaSettings, calibrate_delta
+from defense.detection.sequential import CalibrationSettings
+from defense.detection.soda import Soda, SodaModel, soda_false_alarms
+from defense.detection.streams import patient_streams
+from edgecat.settings import RunSettings
+from edgecat.stages.data import load_dataset
+from edgecat.stages.victim import load_victim
+from edgecat.stages.walks import PastThief, find_ledger, past_settings, past_thieves, walk_again
+from foundation.errors import DataError, EdgecatError, UsageError
+from foundation.progress import SILENT, Progress
+from victim.dataset import Dataset, Split
+from victim.training import predict
+
+DETECTORS = ("prada", "soda")
+
+
+@dataclass(frozen=True)
+class DetectSettings:
+    """How detection is measured.
+
+    Attributes:
+        detectors: of `DETECTORS`.
+        queries: of each thief that are replayed, at most; None for all.
+        streams: orders of the patients in which false alarms are looked for.
+        rate: share of harmless sessions that may raise an alarm (soda; PRADA's delta allows none on the val split).
+        seed: of the orders.
+    """
+
+    detectors: tuple[str, ...] = DETECTORS
+    queries: int | None = None
+    streams: int = 100
+    rate: float = 0.01
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.detectors or set(self.detectors) - set(DETECTORS):
+            raise UsageError(f"unknown detector {'+'.join(self.detectors)}", hint=f"use {', '.join(DETECTORS)} or all")
+        if self.streams < 1 or (self.queries is not None and self.queries < 1):
+            raise UsageError("streams and queries are counted from 1")
+
+
+@dataclass(frozen=True)
+class DetectedThief:
+    """What the detectors said of one thief.
+
+    Attributes:
+        pool, strategy, seed: which one.
+        queries: in the ledger.
+        detections: one for each detector.
+    """
+
+    pool: str
+    strategy: str
+    seed: int
+    queries: int
+    detections: tuple[Detection, ...]
+
+
+@dataclass(frozen=True)
+class DetectionResult:
+    """All that was found.
+
+    Attributes:
+        victim: sha256 of the model that answered.
+        policy: of the answers.
+        calibration: what each detector's alarm was set to on the val split.
+        thieves: of the ledger.
+        false_alarms: on the test split's patients, for each detector.
+        left_out: thieves and detectors that nothing is said of, and why.
+    """
+
+    victim: str
+    policy: str
+    calibration: dict[str, dict[str, float]]
+    thieves: tuple[DetectedThief, ...]
+    false_alarms: tuple[FalseAlarms, ...]
+    left_out: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        alarms = [asdict(one) | {"rate": one.rate, "interval": one.interval} for one in self.false_alarms]
+        return asdict(self) | {"false_alarms": alarms}
+
+
+class Defender:
+    """What the owner of a model has: its data, perhaps its float network, and detectors calibrated on them.
+
+    Args:
+        dataset: the victim's; val calibrates, test tells the false alarms.
+        network: the victim's float network; None: then there is no `soda`, and PRADA is calibrated on true labels.
+        settings: how.
+        progress: where to show it.
+
+    Raises:
+        DataError: too few images for a detector.
+    """
+
+    def __init__(
+        self, dataset: Dataset, network: nn.Module | None, settings: DetectSettings, progress: Progress = SILENT
+    ) -> None:
+        self.dataset, self.network, self.settings, self.progress = dataset, network, settings, progress
+        self.calibration: dict[str, dict[str, float]] = {}
+        self.new: dict[str, NewDetector] = {}
+        self.left_out: list[str] = []
+        self.soda: SodaModel | None = None
+        for name in settings.detectors:
+            self._calibrate(name)
+
+    def false_alarms(self) -> tuple[FalseAlarms, ...]:
+        """Of each detector, on the test split's patients in random orders."""
+        return tuple(self._false_alarms(name) for name in self.new)
+
+    def _false_alarms(self, name: str) -> FalseAlarms:
+        chance, test, streams = self._chance(2), self.dataset.test, self.settings.streams
+        if name == Soda.name and self.soda is not None:
+            return soda_false_alarms(self.soda, test, streams, chance)
+        return false_alarms(self.new[name], list(self._streams(test, chance)))
+
+    def _calibrate(self, name: str) -> None:
+        """Set a detector up; one of several that cannot be had is left out."""
+        self.progress.say(f"calibrating {name} on {len(self.dataset.val)} images of the val split")
+        try:
+            {"prada": self._calibrate_prada, "soda": self._calibrate_soda}[name]()
+        except EdgecatError as error:
+            if name == self.settings.detectors[-1] and not self.new:
+                raise
+            self.left_out.append(f"detector {name}: {error.message}")
+
+    def _calibrate_prada(self) -> None:
+        delta = calibrate_delta(self._streams(self.dataset.val, self._chance(0)), PradaSettings(0.0))
+        self.calibration[Prada.name] = {"delta": delta}
+        self.new[Prada.name] = lambda: Prada(PradaSettings(delta))
+
+    def _calibrate_soda(self) -> None:
+        if self.network is None:
+            raise UsageError(
+                "detector soda looks through the victim's float network, and there is none",
+                hint="give --checkpoint FILE, or --detector prada",
+            )
+        settings = CalibrationSettings(rate=self.settings.rate)
+        model = SodaModel.fit(self.network, self.dataset.train, self.dataset.val, self._chance(1), settings)
+        test = model.test
+        self.soda = model
+        self.calibration[Soda.name] = {"threshold": test.threshold, "rate": settings.rate, "least": float(test.least)}
+        self.new[Soda.name] = lambda: Soda(model)
+
+    def _streams(
+        self, split: Split, chance: np.random.Generator
+    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+        labels = split.labels
+        if self.network is not None:
+            labels = predict(self.network, split.images).argmax(1).astype(np.int64)
+        return patient_streams(split.images, labels, split.patients, self.settings.streams, chance)
+
+    def _chance(self, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self.settings.seed, 0xDE, purpose])
+
+
+def detect(
+    place: Path,
+    given: RunSettings | None,
+    checkpoint: Path | None,
+    settings: DetectSettings,
+    progress: Progress = SILENT,
+) -> DetectionResult:
+    """Replay every thief of a ledger under the eyes of detectors.
+
+    Args:
+        place: a ledger, or a directory with one.
+        given: data and sizes of the attack; None takes them from the records beside the ledger.
+        checkpoint: the victim's float network; None looks for the one of a run directory.
+        settings: how.
+        progress: where to show it.
+
+    Raises:
+        UsageError: no ledger, or no word on how it was made.
+        DataError: other data, another walk, a spoilt ledger.
+    """
+    path = find_ledger(place)
+    walked = given or past_settings(path, progress)
+    if walked is None:
+        raise UsageError(f"no results.jsonl beside {path} tells how it was made", hint="give --data of the attack")
+    dataset = load_dataset(walked, progress)
+    own = path.parent / "victim" / "victim.safetensors"
+    found = checkpoint or (own if own.is_file() else None)
+    network = None if found is None else load_victim(found, dataset).network
+    with Ledger(path) as ledger:
+        thieves, others = past_thieves(ledger, len(dataset.class_names))
+        if not thieves:
+            raise DataError(f"ledger {path} has no thief whose walk is known")
+        defender = Defender(dataset, network, settings, progress)
+        detected = tuple(_detected(defender, ledger, thief, walked) for thief in thieves if thief.queries)
+    identity = thieves[0].identity
+    left_out = (*defender.left_out, *(f"thief {name}: its images are a user's own" for name in others))
+    return DetectionResult(
+        identity.victim, str(identity.policy), defender.calibration, detected, defender.false_alarms(), left_out
+    )
+
+
+def _detected(defender: Defender, ledger: Ledger, thief: PastThief, walked: RunSettings) -> DetectedThief:
+    detectors: list[Detector] = [new() for new in defender.new.values()]
+    stream = _up_to(_asked(ledger, thief, defender, walked), defender.settings.queries)
+    found = tuple(watch(detectors, stream))
+    said = ", ".join(f"{one.detector} {'never' if one.alarm is None else one.alarm}" for one in found)
+    defender.progress.say(f"{thief.pool}, {thief.strategy}, seed {thief.seed}: queries until alarm: {said}")
+    return DetectedThief(thief.pool, thief.strategy, thief.seed, thief.queries, found)
+
+
+def _asked(
+    ledger: Ledger, thief: PastThief, defender: Defender, walked: RunSettings
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    for images, answers in walk_again(ledger, thief, defender.dataset, walked, defender.progress):
+        yield images, answers.top1()
+
+
+def _up_to(
+    stream: Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]], queries: int | None
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    left = queries
+    for images, labels in stream:
+        yield images[:left], labels[:left]
+        left = None if left is None else left - len(images)
+        if left is not None and left <= 0:
+            return
