@@ -20,13 +20,11 @@ class Utility:
     """A policy's answers against the same model's undefended scores. Shares are in [0, 1].
 
     Attributes:
-        policy: in words.
         images: how many were asked.
         refused: share of images that were not answered.
         accuracy: share of all images whose best class is the true one; a refusal is not.
         accuracy_answered: the same over the images that were answered; None if there is none.
         top1_changed: share of the answered images whose best class is not the victim's own.
-        top1_kept_by_design: whether that is 0 by construction (`AnswerPolicy.keeps_top1`).
         ece: expected calibration error over the answered images, by their probabilities as a reader takes them
             (`Answers.targets`); None under `label`, which tells none.
         brier: Brier score, in [0, 2], of the same.
@@ -36,13 +34,11 @@ class Utility:
         predictions: the best class of each image, `REFUSED` where there is none: the raw sample behind the shares.
     """
 
-    policy: str
     images: int
     refused: float
     accuracy: float
     accuracy_answered: float | None
     top1_changed: float
-    top1_kept_by_design: bool
     ece: float | None
     brier: float | None
     probability_change: float | None
@@ -69,13 +65,11 @@ def measure_utility(defended: Answers, own: Answers, truth: NDArray[np.int64]) -
     right = told & (named == truth)
     calibration = _calibration(defended.select(told), truth[told])
     return Utility(
-        policy=str(defended.policy),
         images=len(truth),
         refused=float(1 - told.mean()),
         accuracy=float(right.mean()),
         accuracy_answered=float(right[told].mean()) if told.any() else None,
         top1_changed=float((named != own.top1())[told].mean()) if told.any() else 0.0,
-        top1_kept_by_design=defended.policy.keeps_top1,
         ece=None if calibration is None else calibration.ece,
         brier=None if calibration is None else calibration.brier,
         probability_change=_change(defended.select(told), own.scores[told]),

@@ -32,7 +32,12 @@ Key = Annotated[
     ),
 ]
 Answers = Annotated[
-    str, typer.Option("--answers", help="What the victim lets out: label, topk:K or scores. Cut down on the device.")
+    str,
+    typer.Option(
+        "--answers",
+        help="What the victim lets out, cut down or disturbed on the device: label, topk:K, scores, round:D, noise:S, "
+        "reverse_sigmoid:B,G, confident:T or logits. See docs/policies.md.",
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Source of all chance; the same seed gives the same run.")]
 Effort = Annotated[

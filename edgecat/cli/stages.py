@@ -151,19 +151,21 @@ def query(
             answered = ask(oracle, pictures, ledger, budget)
             engine = oracle.hello.engine
         names = artifact.manifest.class_names
-        best = answered.answers.top1()
+        refused = answered.answers.refused
+        best = [None if no else int(label) for label, no in zip(answered.answers.top1(), refused, strict=True)]
         document = {
             "model": artifact.manifest.name,
             "engine": engine,
             "policy": str(policy),
             "class_names": list(names),
-            "labels": best.tolist(),
+            "labels": best,
             "named": answered.answers.labels.tolist(),
             "scores": None if answered.answers.scores is None else answered.answers.scores.tolist(),
             "device_ns": answered.answers.device_ns.tolist(),
             "device_queries": answered.asked,
         }
-        output.result(document, "\n".join(f"{row}\t{names[label]}" for row, label in enumerate(best)))
+        told = ("refused" if label is None else names[label] for label in best)
+        output.result(document, "\n".join(f"{row}\t{word}" for row, word in enumerate(told)))
         answered.complete_or_fail()
 
 
