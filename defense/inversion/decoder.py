@@ -24,8 +24,11 @@ from foundation.errors import DataError, UsageError
 from foundation.progress import SILENT, Progress
 from victim.augmentation import augment
 
-# Ridge regression in its dual form: a matrix of this many rows is solved in a second.
+# Ridge regression in its dual form, a matrix of so many rows.
 _MOST_ROWS = 2_000
+# Each image also shifted and turned, seven ways; fewer where smashed data are large.
+_COPIES = 8
+_MOST_BYTES = 256 << 20
 _RIDGES = tuple(10.0**exponent for exponent in range(-2, 7))
 
 
@@ -42,7 +45,7 @@ class DecoderSettings:
         validation: share of the auxiliary images that are not trained on and choose epoch and architecture.
         repeats: releases of the same image that are averaged, in training and in the attack: against noise.
         architectures: of `networks.DECODERS`, or `linear` (ridge regression); the best on validation attacks.
-        augmented: every other epoch sees shifted and turned images, whose smashed data the attacker computes.
+        augmented: every other epoch sees shifted and turned copies, whose smashed data the attacker computes.
     """
 
     epochs: int = 120
@@ -118,32 +121,47 @@ class _Attacker:
         self.model, self.settings, self.generator = model, settings, generator
         order = torch.randperm(len(auxiliary), generator=generator)
         held = max(1, round(len(auxiliary) * settings.validation))
-        self.held, self.images = auxiliary[order[:held]], auxiliary[order[held:]]
+        self.held, images = auxiliary[order[:held]], auxiliary[order[held:]]
         self.noise = child(generator)
         self.held_z = self.observe(self.held)
-        self.mean = self.images.mean(0)
+        self.shape = (self.held_z.shape[1], self.held_z.shape[2], self.held_z.shape[3])
+        self.mean = images.mean(0)
+        self.count = len(images)
+        copies = self._copies() if settings.augmented else 1
+        self.images = torch.cat([images, *(augment(images, generator) for _ in range(copies - 1))])
+        # Looked at once: what is drawn anew for every look is the release alone.
+        self.bare = self._bare(self.images)
+
+    def _copies(self) -> int:
+        one = self.count * self.held_z[0].numel() * self.held_z.element_size()
+        return max(2, min(_COPIES, _MOST_BYTES // max(one, 1)))
+
+    def _bare(self, images: Tensor) -> Tensor:
+        """Smashed data before they are released."""
+        with torch.no_grad():
+            parts = torch.split(images, self.settings.batch * 4)
+            return torch.cat([self.model.client(self.model.protection.prepare(x, None, self.model)) for x in parts])
+
+    def _released(self, bare: Tensor) -> Tensor:
+        """The mean of `repeats` releases."""
+        with torch.no_grad():
+            releases = [self.model.protection.release(bare, self.noise) for _ in range(self.settings.repeats)]
+            return torch.stack(releases).mean(0) if len(releases) > 1 else releases[0]
 
     def observe(self, images: Tensor) -> Tensor:
         """Smashed data as they leave the client, the mean of `repeats` releases."""
-        parts = []
-        with torch.no_grad():
-            for batch in torch.split(images, self.settings.batch * 4):
-                released = [self.model.smashed(batch, None, self.noise) for _ in range(self.settings.repeats)]
-                parts.append(torch.stack(released).mean(0))
-        return torch.cat(parts)
+        return self._released(self._bare(images))
 
     def error(self, read: Reader) -> float:
+        """Mean squared error on the attacker's own validation images."""
         return float(functional.mse_loss(_in_parts(read, self.held_z), self.held))
 
     def linear(self) -> Reader:
-        """Ridge regression, its strength chosen on the validation images; sees augmented images too."""
-        images = self.images[:_MOST_ROWS]
-        copies = max(1, min(4, _MOST_ROWS // len(images))) if self.settings.augmented else 1
-        images = torch.cat([images, *(augment(images, self.generator) for _ in range(copies - 1))])
-        z = self.observe(images).flatten(1)
+        """Ridge regression, its strength chosen on the validation images."""
+        z = self._released(self.bare[:_MOST_ROWS]).flatten(1)
         centre, spread = z.mean(0), z.std(0, correction=0) + 1e-6
         z = (z - centre) / spread
-        change = (images - self.mean).flatten(1)
+        change = (self.images[:_MOST_ROWS] - self.mean).flatten(1)
         values, vectors = torch.linalg.eigh(z @ z.T)
         rotated = vectors.T @ change
 
@@ -161,9 +179,9 @@ class _Attacker:
 
     def trained(self, name: str, progress: Progress) -> Reader:
         """A decoder of `DECODERS`, as it was in its best epoch."""
-        settings, shape = self.settings, self.held_z.shape[1:]
-        decoder = build_decoder(name, (shape[0], shape[1], shape[2]), self.mean, self.generator)
-        steps = max(1, len(self.images) // settings.batch)
+        settings = self.settings
+        decoder = build_decoder(name, self.shape, self.mean, self.generator)
+        steps = max(1, self.count // settings.batch)
         rate = settings.learning_rate
         optimizer = torch.optim.AdamW(decoder.parameters(), rate, weight_decay=settings.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=settings.epochs * steps)
@@ -171,7 +189,7 @@ class _Attacker:
         every = max(1, settings.epochs // 30)
         with progress.task(f"{name} decoder", settings.epochs) as advance:
             for epoch in range(1, settings.epochs + 1):
-                self._pass(decoder, optimizer, schedule, steps, changed=settings.augmented and epoch % 2 == 0)
+                self._pass(decoder, optimizer, schedule, steps, changed=epoch % 2 == 0)
                 if epoch % every and epoch != settings.epochs:
                     advance()
                     continue
@@ -190,10 +208,14 @@ class _Attacker:
         *,
         changed: bool,
     ) -> None:
+        """One epoch, on the images as they are or on changed ones where there are any."""
         decoder.train()
-        for rows in torch.tensor_split(torch.randperm(len(self.images), generator=self.generator), steps):
-            images = augment(self.images[rows], self.generator) if changed else self.images[rows]
-            loss = functional.mse_loss(decoder(self.observe(images)), images)
+        order = torch.randperm(self.count, generator=self.generator)
+        others = len(self.images) // self.count - 1
+        if changed and others:
+            order = order + self.count * torch.randint(1, others + 1, order.shape, generator=self.generator)
+        for rows in torch.tensor_split(order, steps):
+            loss = functional.mse_loss(decoder(self._released(self.bare[rows])), self.images[rows])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

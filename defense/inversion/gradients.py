@@ -191,8 +191,8 @@ def _signed_adam(
     for _ in range(steps):
         distance = cosine_distance(exchange.guessed(x, labels, noise), seen)
         objective = distance + settings.variation * total_variation(x)
-        if float(objective) < best[1]:
-            best = (x.detach().clone(), float(objective))
+        if objective.item() < best[1]:
+            best = (x.detach().clone(), objective.item())
         (slope,) = torch.autograd.grad(objective, x)
         x.grad = torch.nan_to_num(slope).sign()
         optimizer.step()

@@ -18,20 +18,23 @@ _MEMORY = 0.98
 
 
 class AttackerAware(Protection):
-    """Decoders in the loop: they learn to read the smashed data, the client learns to give them nothing.
+    """Decoders in the loop: they learn to read the smashed data, the client learns to leave them nothing to read.
 
-    Adversarial regularisation as in ResSFL (Li et al. 2022, "ResSFL: A Resistance Transfer Framework for Defending
-    Model Inversion Attack in Split Federated Learning", eq. 3), with these changes. The client gains nothing from an
-    error beyond that of the mean image, which who knows no smashed data has: otherwise it learns to fool these decoders
-    instead of saying less. There are several, which are forgotten in turn, so that it cannot hide from one opponent.
-    And they draw thumbnails: small networks learn those as fast as the client changes.
+    After ResSFL (Li et al. 2022, "ResSFL: A Resistance Transfer Framework for Defending Model Inversion Attack in Split
+    Federated Learning", eq. 3), whose client makes its decoder's error large. That rewards smashed data that mislead
+    one decoder (the same content with another sign) as much as those that say less, and the next decoder reads them.
+    Here the client makes the decoders' drawings alike instead. Of the best decoder, whose drawing is the mean of all
+    images that the smashed data allow, the drawings' variance is what it saves of the mean image's error; so the two
+    goals agree where the decoder is good, and this one has no gain in misleading it.
+
+    There are several decoders, forgotten in turn, and they draw thumbnails: small networks learn those as fast as the
+    client changes.
 
     A protection cannot choose where the network is cut: `depth` and `width` are the cut that this one was measured
     with, and a wider one undoes it (docs/inversion.md).
 
     Args:
-        weight: of the penalty, which is 1 where the decoders meet the image and 0 where they do no better than the
-            mean image.
+        weight: of the penalty, which is about 1 where the decoders meet the image and 0 where they all draw the same.
         opponents: how many decoders.
         practice: steps of each decoder for one of the client's.
         seed: of the decoders' weights.
@@ -55,13 +58,13 @@ class AttackerAware(Protection):
         self.mean: Tensor | None = None
 
     def penalty(self, x: Tensor, z: Tensor) -> Tensor:
-        """Weight times the share of the mean image's error that the decoders save, on this batch, on average."""
+        """Weight times the variance of what the decoders draw of this batch, in units of the images' own."""
         small = self._small(x)
         assert self.mean is not None
         blind = (small - self.mean).square().mean().clamp_min(1e-6)
-        errors = [self._opponent(place, z).error(z, small) for place in range(len(self.opponents))]
-        saved = torch.stack([(1 - error / blind).clamp_min(0) for error in errors]).mean()
-        return self.weight * min(1.0, self.steps / self.warmup) * saved
+        drawn = torch.stack([self._opponent(place, z).drawn(z) for place in range(len(self.opponents))])
+        told = (drawn - drawn.mean(1, keepdim=True)).square().mean() / blind
+        return self.weight * min(1.0, self.steps / self.warmup) * told
 
     def learn(self, x: Tensor, z: Tensor) -> None:
         """The decoders' steps on images and their smashed data."""
@@ -129,11 +132,11 @@ class _Opponent:
         self.decoder = build_decoder("dense", shape, mean, torch.Generator().manual_seed(seed), _WIDTH)
         self.optimizer = torch.optim.Adam(self.decoder.parameters(), _RATE)
 
-    def error(self, z: Tensor, images: Tensor) -> Tensor:
-        """Mean squared error, differentiable in z alone."""
+    def drawn(self, z: Tensor) -> Tensor:
+        """Its thumbnails, differentiable in z alone."""
         frozen = {name: parameter.detach() for name, parameter in self.decoder.named_parameters()}
-        guess: Tensor = torch.func.functional_call(self.decoder, frozen, (z,))
-        return functional.mse_loss(guess, images)
+        images: Tensor = torch.func.functional_call(self.decoder, frozen, (z,))
+        return images
 
     def learn(self, z: Tensor, images: Tensor) -> None:
         loss = functional.mse_loss(self.decoder(z), images)
