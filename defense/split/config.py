@@ -24,6 +24,7 @@ class SplitConfig(BaseModel):
         width: channels of the smashed data; None takes the plan's.
         seed: of weights, order, augmentation and noise.
         images: how many there are to train on.
+        data_sha256: identifies them, where somebody asks.
         settings: of the training.
         wire: how smashed data and their gradients travel; bfloat16 halves the bytes.
     """
@@ -37,6 +38,7 @@ class SplitConfig(BaseModel):
     width: int | None = None
     seed: int = Field(default=0, ge=0)
     images: int = Field(gt=0)
+    data_sha256: str = Field(default="", max_length=64)
     settings: SplitSettings = SplitSettings()
     wire: WireType = "float32"
 

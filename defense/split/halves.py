@@ -88,7 +88,8 @@ class Learner:
         # A step of 64 images of 64 x 64 took 79 ms so, 109 in the plain order (one core, AMD EPYC).
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         rate = settings.learning_rate
-        self.optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=settings.weight_decay, fused=True)
+        # Not fused: that kernel takes weights, moments and gradients as they lie in memory, in whatever order each is.
+        self.optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=settings.weight_decay)
         # Known beforehand, the schedule is a function of the step alone, and a resumed run need not walk it again.
         self._cycle = _one_cycle(rate, total)
 

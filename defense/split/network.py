@@ -14,9 +14,19 @@ PLAN: tuple[tuple[int, int], ...] = ((16, 2), (16, 1), (32, 2), (32, 1), (64, 2)
 LABEL_SMOOTHING = 0.1
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm that also takes one lone number for a channel, which has no spread: by the running statistics."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] to the same shape."""
+        if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
+            return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(x)
+
+
 def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """3 x 3 convolution, batch norm, ReLU: [N, inputs, H, W] to [N, outputs, ceil(H / stride), ceil(W / stride)]."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), BatchNorm(outputs), nn.ReLU())
 
 
 class ClientNetwork(nn.Sequential):

@@ -29,10 +29,12 @@ from defense.split.model import build_server
 from defense.split.remote import refuse_others
 from defense.split.state import write_state
 from defense.split.storage import CHECKPOINTS, save_server
-from defense.split.wire import Agreed, Hello, Kind, Message, Trouble, pack, parse_hello, unpack
+from defense.split.wire import Agreed, Hello, Kind, Trouble, pack, parse_hello, unpack
 from foundation.errors import ArtifactError, DataError, EdgecatError, ProtocolError
 
 READY = "ready"
+
+Tensors = dict[str, Tensor]
 
 
 class Order(BaseModel):
@@ -77,7 +79,7 @@ class Session:
         self._checkpoints = Checkpoints(self.order.directory / CHECKPOINTS, "server", config.sha256)
         self._half, self._done = self._fresh(), 0
         self._judged: tuple[int, Tensor, Tensor] | None = None
-        self._answers: dict[Kind, Callable[[Message], bytes]] = {
+        self._answers: dict[Kind, Callable[[int, Tensors], bytes]] = {
             Kind.GO_ON: self._go_on,
             Kind.TRAIN: self._train,
             Kind.INFER: self._infer,
@@ -99,7 +101,8 @@ class Session:
             while (message := self.channel.receive()).kind != Kind.BYE:
                 if message.kind not in self._answers:
                     raise ProtocolError(f"a client does not say {message.kind.name} here")
-                self.channel.send(message.kind, message.step, self._answers[message.kind](message))
+                tensors = unpack(message.payload, self._agreed.asked(message.kind), self._agreed.most_rows)
+                self.channel.send(message.kind, message.step, self._answers[message.kind](message.step, tensors))
             self.channel.send(Kind.BYE, message.step)
         except PeerLost:
             raise
@@ -116,58 +119,57 @@ class Session:
         self.channel.send(Kind.HELLO, message.step, own.model_dump_json().encode())
         self.channel.most_bytes = self._agreed.most_bytes
 
-    def _go_on(self, message: Message) -> bytes:
-        self._half, self._done = self._fresh(), message.step
-        if message.step:
-            self._half.learner.load_state(self._checkpoints.read(message.step)[0], "server")
-        self._checkpoints.forget_after(message.step)
+    def _go_on(self, step: int, _: Tensors) -> bytes:
+        self._half, self._done = self._fresh(), step
+        if step:
+            self._half.learner.load_state(self._checkpoints.read(step)[0], "server")
+        self._checkpoints.forget_after(step)
         return b""
 
-    def _train(self, message: Message) -> bytes:
-        tensors = self._unpack(message)
-        if message.step != self._done + 1 or message.step > self.order.config.total:
-            raise ProtocolError(f"a client sends step {message.step} after step {self._done}")
+    def _train(self, step: int, tensors: Tensors) -> bytes:
+        if step != self._done + 1 or step > self.order.config.total:
+            raise ProtocolError(f"a client sends step {step} after step {self._done}")
         y = tensors["y"]
         if int(y.min()) < 0 or int(y.max()) >= self._agreed.classes:
             raise ProtocolError(f"labels {int(y.min())} to {int(y.max())} of {self._agreed.classes} classes")
-        z = finite(tensors["z"].float(), "the smashed data", message.step)
+        z = finite(tensors["z"].float(), "the smashed data", step)
         before = self._half.meter.server_ns
-        answer = self._half.step(z, y, message.step)
-        self._done = message.step
+        answer = self._half.step(z, y, step)
+        self._done = step
         gradient, loss = answer.gradient.to(self._agreed.wire), torch.tensor([answer.loss])
-        self._record("train", message.step, **tensors, gradient=gradient)
+        self._record("train", step, **tensors, gradient=gradient)
         return _timed(self._half.meter.server_ns - before, gradient=gradient, loss=loss)
 
-    def _infer(self, message: Message) -> bytes:
-        z, before = self._unpack(message)["z"], self._half.meter.server_ns
-        logits = self._half.logits(z.float()).float()
+    def _infer(self, _: int, tensors: Tensors) -> bytes:
+        before = self._half.meter.server_ns
+        logits = self._half.logits(tensors["z"].float()).float()
         return _timed(self._half.meter.server_ns - before, logits=logits)
 
-    def _judge(self, message: Message) -> bytes:
-        tensors, start = self._unpack(message), time.perf_counter_ns()
+    def _judge(self, step: int, tensors: Tensors) -> bytes:
+        start = time.perf_counter_ns()
         z = tensors["z"].float().contiguous(memory_format=torch.channels_last).requires_grad_()
         self._half.network.eval()
         logits = self._half.network(z).float()
-        self._judged = message.step, z, logits
-        self._record("judge", message.step, **tensors)
+        self._judged = step, z, logits
+        self._record("judge", step, **tensors)
         return _timed(time.perf_counter_ns() - start, logits=logits.detach())
 
-    def _pull(self, message: Message) -> bytes:
-        weights, start = self._unpack(message)["weights"], time.perf_counter_ns()
-        if self._judged is None or self._judged[0] != message.step or len(weights) != len(self._judged[2]):
+    def _pull(self, step: int, tensors: Tensors) -> bytes:
+        start, weights = time.perf_counter_ns(), tensors["weights"]
+        if self._judged is None or self._judged[0] != step or len(weights) != len(self._judged[2]):
             raise ProtocolError("a client asks for the gradient of logits that were not judged")
         _, z, logits = self._judged
         self._judged = None
         (gradient,) = torch.autograd.grad(logits, z, weights)
         return _timed(time.perf_counter_ns() - start, gradient=gradient.to(self._agreed.wire))
 
-    def _keep(self, message: Message) -> bytes:
-        if message.step != self._done:
-            raise ProtocolError(f"a client wants step {message.step} kept after step {self._done}")
-        self._checkpoints.write(message.step, self._half.learner.state())
+    def _keep(self, step: int, _: Tensors) -> bytes:
+        if step != self._done:
+            raise ProtocolError(f"a client wants step {step} kept after step {self._done}")
+        self._checkpoints.write(step, self._half.learner.state())
         return b""
 
-    def _finish(self, message: Message) -> bytes:
+    def _finish(self, _: int, __: Tensors) -> bytes:
         save_server(self.order.directory, self._half.network, self.order.config)
         return b""
 
@@ -176,9 +178,6 @@ class Session:
         protection = find_protection(config.protection)
         network = build_server(self.order.z_shape, config.classes, protection, config.seed, config.depth)
         return ServerHalf(network, config.settings, config.total)
-
-    def _unpack(self, message: Message) -> dict[str, Tensor]:
-        return unpack(message.payload, self._agreed.asked(message.kind), self._agreed.most_rows)
 
     def _record(self, what: str, step: int, **tensors: Tensor) -> None:
         if self.order.transcript is not None:

@@ -47,7 +47,9 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: State) -> None
             or value.shape not in ((), parameters[int(index)].shape)
         ):
             raise ArtifactError(f"an optimiser's state {name} that fits no parameter")
-        kept.setdefault(int(index), {})[key] = value.clone()
+        # In the parameter's order of memory, which a fused optimiser takes for granted.
+        like = torch.empty_like(parameters[int(index)] if value.shape else value, dtype=value.dtype)
+        kept.setdefault(int(index), {})[key] = like.copy_(value)
     optimizer.load_state_dict({"state": kept, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
