@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from attack.budget import BudgetedOracle
+from attack.budget import Answered, BudgetedOracle
 from attack.extraction import MOST_AT_ONCE, STALE_PROPOSALS
 from attack.ledger import AttackIdentity, AttackLedger, Ledger
 from attack.paid import Labelled, Paid
-from attack.strategies import State, Strategy
+from attack.strategies import Proposal, State, Strategy
 from foundation.answers import AnswerPolicy, Answers
 from foundation.errors import DataError
 from foundation.progress import SILENT, Progress
+
+_HINT = "give the data, seed and settings it was made with; another version of edgecat may choose other images"
 
 
 def replay(
@@ -65,13 +67,21 @@ def replay(
             proposal = strategy.propose(State(count, paid, _ReadNotes(held), _no_substitute))
             if not len(proposal.images) or stale >= STALE_PROPOSALS:
                 raise _another_walk(f"the strategy ends after {asking.spent} of {len(held)} queries")
-            answered = asking.ask(proposal.images, proposal.provenance)
+            answered = _ask(asking, proposal)
             strategy.observe(answered.images, answered.answers)
             paid.add(answered.images, answered.answers, proposal.part)
             stale = 0 if len(answered.images) else stale + 1
             advance(len(answered.images))
             if len(answered.images):
                 yield answered.images, answered.answers
+
+
+def _ask(asking: BudgetedOracle, proposal: Proposal) -> Answered:
+    try:
+        return asking.ask(proposal.images, proposal.provenance)
+    except DataError as error:
+        # Its hint is for a thief who goes on.
+        raise DataError(error.message, hint=_HINT) from error
 
 
 class _Silent:
@@ -109,7 +119,4 @@ def _no_substitute() -> nn.Module:
 
 
 def _another_walk(why: str) -> DataError:
-    return DataError(
-        f"the ledger holds another walk of this thief: {why}",
-        hint="give the data, seed and settings it was made with",
-    )
+    return DataError(f"the ledger holds another walk of this thief: {why}", hint=_HINT)

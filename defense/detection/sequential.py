@@ -25,7 +25,7 @@ class CalibrationSettings:
 
     rate: float = 0.01
     horizon: int = 1_000
-    power: float = 0.5
+    power: float = 0.2
     sessions: int = 2_000
 
     def __post_init__(self) -> None:

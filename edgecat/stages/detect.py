@@ -204,7 +204,11 @@ def detect(
         if not thieves:
             raise DataError(f"ledger {path} has no thief whose walk is known")
         defender = Defender(dataset, network, settings, progress)
-        detected = tuple(_detected(defender, ledger, thief, walked) for thief in thieves if thief.queries)
+        detected = tuple(
+            found for thief in thieves if (found := _detected(defender, ledger, thief, walked)) is not None
+        )
+    if not detected:
+        raise DataError(f"no walk of ledger {path} can be replayed: {'; '.join(defender.left_out)}")
     identity = thieves[0].identity
     left_out = (*defender.left_out, *(f"thief {name}: its images are a user's own" for name in others))
     return DetectionResult(
@@ -212,12 +216,21 @@ def detect(
     )
 
 
-def _detected(defender: Defender, ledger: Ledger, thief: PastThief, walked: RunSettings) -> DetectedThief:
+def _detected(defender: Defender, ledger: Ledger, thief: PastThief, walked: RunSettings) -> DetectedThief | None:
+    """What the detectors say of one thief; None where its walk is another than we walk."""
+    if not thief.queries:
+        return None
     detectors: list[Detector] = [new() for new in defender.new.values()]
     stream = _up_to(_asked(ledger, thief, defender, walked), defender.settings.queries)
-    found = tuple(watch(detectors, stream))
+    who = f"{thief.pool}, {thief.strategy}, seed {thief.seed}"
+    try:
+        found = tuple(watch(detectors, stream))
+    except (DataError, UsageError) as error:
+        defender.left_out.append(f"thief {who}: {error}")
+        defender.progress.say(f"left out {defender.left_out[-1]}")
+        return None
     said = ", ".join(f"{one.detector} {'never' if one.alarm is None else one.alarm}" for one in found)
-    defender.progress.say(f"{thief.pool}, {thief.strategy}, seed {thief.seed}: queries until alarm: {said}")
+    defender.progress.say(f"{who}: queries until alarm: {said}")
     return DetectedThief(thief.pool, thief.strategy, thief.seed, thief.queries, found)
 
 
