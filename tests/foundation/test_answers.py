@@ -12,7 +12,7 @@ from scipy.special import expit, logit
 
 from foundation.answers import AnswerPolicy, Answers, concatenate
 from foundation.errors import ExitCode, UsageError
-from foundation.portable import image_seeds, softmax
+from foundation.portable import gaussians, image_seeds, softmax
 
 from .policy_vectors import POLICIES, inputs, load
 
@@ -306,6 +306,19 @@ def test_noise_has_the_spread_that_was_asked_for() -> None:
     # Scaling to 1 takes the noise's mean over four classes away again: 0.02 * sqrt(3 / 4), and a little of the scale.
     assert scores.std(axis=0) == pytest.approx(np.full(4, 0.02 * np.sqrt(0.75)), rel=0.05)
     np.testing.assert_allclose(scores.mean(axis=0), 0.25, atol=2e-3)
+
+
+def test_noise_without_a_secret_can_be_taken_off_again() -> None:
+    """What docs/policies.md warns of: a thief that knows the policy has the probabilities back."""
+    images = np.random.default_rng(0).integers(0, 256, (200, 4, 4, 1), np.uint8)
+    logits = np.random.default_rng(1).normal(0, 1, (200, 4)).astype(np.float32)
+    _, told = AnswerPolicy.parse("noise:0.05").apply(logits, images)
+    assert told is not None
+    noise = 0.05 * gaussians(image_seeds(images), 4)
+    whole = (told > 0).all(axis=1)
+    guessed = told * (1 + noise.sum(axis=1, keepdims=True)) - noise
+    assert whole.mean() > 0.5
+    np.testing.assert_allclose(guessed[whole], softmax(logits)[whole], atol=1e-6)
 
 
 def test_noise_needs_the_images() -> None:
