@@ -87,10 +87,13 @@ def policies(
         )
         # Late: a wrong setting is told before torch is loaded.
         from defense.policies.defence import Defence
-        from edgecat.stages.policies import measure_policies
+        from edgecat.stages.data import load_dataset
+        from edgecat.stages.policies import check_settings, measure_policies
 
         defences = [Defence.parse(text) for text in policy or DEFAULT]
-        report = measure_policies(artifact, defences, settings, key=key, out=out, progress=output)
+        check_settings(settings, defences)
+        dataset = load_dataset(settings, output)
+        report = measure_policies(artifact, dataset, defences, settings, key=key, out=out, progress=output)
         output.result(report.document(), table(report))
 
 

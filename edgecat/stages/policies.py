@@ -25,7 +25,7 @@ from edge.deployment import deploy
 from edge.devices.opening import OpenDevice, open_device
 from edge.devices.spec import parse_spec
 from edgecat.settings import RunSettings
-from edgecat.stages.data import load_dataset, second_hospital
+from edgecat.stages.data import second_hospital
 from foundation.answers import AnswerPolicy, Answers
 from foundation.errors import DataError, UsageError
 from foundation.files import file_name
@@ -138,8 +138,22 @@ class _Measured:
         )
 
 
+def check_settings(settings: RunSettings, defences: Sequence[Defence]) -> None:
+    """Tell what can be told without data and device.
+
+    Raises:
+        UsageError: more than one budget, pool or strategy; no defence; a strategy or learner that cannot be compared.
+    """
+    if len(settings.budgets) != 1 or len(settings.pools) != 1 or len(settings.strategies) > 1 or not defences:
+        raise UsageError("policies are compared at one budget, with one pool and one strategy")
+    if settings.strategies == ("datafree",):
+        raise UsageError("datafree trains its own copycat: there is no lesson for two thieves", hint="name another")
+    check_learner(settings.learner)
+
+
 def measure_policies(
     artifact: Artifact,
+    dataset: Dataset,
     defences: Sequence[Defence],
     settings: RunSettings,
     *,
@@ -151,9 +165,10 @@ def measure_policies(
 
     Args:
         artifact: the model.
+        dataset: what it was trained for; the test split measures.
         defences: what to try.
-        settings: `data`, `device` and how to serve; one of `budgets` and one of `pools` for the thieves, `seeds` of
-            them, and at most one of `strategies`.
+        settings: `device` and how to serve; one of `budgets` and one of `pools` for the thieves, `seeds` of them, at
+            most one of `strategies`; `data` tells whether there is a second hospital.
         key: private adb key for `tcp:` devices.
         out: keeps the ledgers there: started again, no query is asked twice. None: they are thrown away.
         progress: where to show it.
@@ -162,18 +177,13 @@ def measure_policies(
         UsageError, DataError: a setting that cannot work; told before anything is asked.
         DeviceError: the device failed.
     """
-    if len(settings.budgets) != 1 or len(settings.pools) != 1 or len(settings.strategies) > 1 or not defences:
-        raise UsageError("policies are compared at one budget, with one pool and one strategy")
-    if settings.strategies == ("datafree",):
-        raise UsageError("datafree trains its own copycat: there is no lesson for two thieves", hint="name another")
-    check_learner(settings.learner)
+    check_settings(settings, defences)
     classes = len(artifact.manifest.class_names)
     for defence in defences:
         defence.policy.width(classes)
-    dataset = load_dataset(settings, progress)
     if dataset.class_names != artifact.manifest.class_names:
         raise DataError(
-            f"{artifact.path.name} knows {classes} classes, {settings.data} has other {len(dataset.class_names)}",
+            f"{artifact.path.name} knows {classes} classes, {dataset.name} has other {len(dataset.class_names)}",
             hint="give the data that it was trained for",
         )
     with _directory(out) as directory, open_device(settings.device, key) as opened:
