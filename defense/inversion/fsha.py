@@ -162,7 +162,7 @@ class _Server:
             apart = self._judge(features.detach(), z)
         sent = z.clone().requires_grad_()
         (returned,) = torch.autograd.grad(-self.critic(sent).mean(), sent)
-        return returned * self.settings.scale, {"autoencoder_mse": float(error), "critic": apart}
+        return returned * self.settings.scale, {"autoencoder_mse": error.item(), "critic": apart}
 
     def read(self, z: Tensor) -> Tensor:
         with torch.no_grad():
@@ -181,7 +181,7 @@ class _Server:
         self.judge.zero_grad(set_to_none=True)
         loss.backward()
         self.judge.step()
-        return float(apart)
+        return apart.item()
 
 
 def _critic(channels: int, generator: torch.Generator) -> nn.Module:
