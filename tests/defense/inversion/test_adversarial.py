@@ -23,8 +23,8 @@ SETTINGS = AdversarialSettings(epsilon=32, steps=5, theta=0.5, gamma=0.2)
 @pytest.fixture(scope="module")
 def model() -> SplitModel:
     """A network that knows left from right."""
-    train = blobs(64, 0)
-    settings = SplitSettings(epochs=6, batch=16, augmented=False)
+    train = blobs(96, 0)
+    settings = SplitSettings(epochs=16, batch=16, augmented=False)
     return train_split(train.images, train.labels, 2, Protection(), settings, 0)
 
 
