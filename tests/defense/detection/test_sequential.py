@@ -8,7 +8,7 @@ import pytest
 from defense.detection.sequential import CalibrationSettings, SequentialTest, calibrate, sums
 from foundation.errors import DataError, UsageError
 
-QUICK = CalibrationSettings(sessions=400)
+QUICK = CalibrationSettings(sessions=200)
 
 
 def patients(count: int, each: int = 1) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -40,9 +40,9 @@ def test_only_the_rank_of_a_score_counts() -> None:
 
 @pytest.mark.parametrize(("count", "each"), [(100, 1), (150, 4)])
 def test_harmless_sessions_seldom_raise_an_alarm(count: int, each: int) -> None:
-    """Over calibrations too: no more than three times the rate of one in a hundred, of which 200 x 10 are drawn."""
+    """Over calibrations too: no more than three times the rate of one in a hundred, of which 5 x 200 are drawn."""
     alarms = sessions = 0
-    for seed in range(10):
+    for seed in range(5):
         rng = np.random.default_rng(seed)
         # Images of one patient are alike.
         scores = (rng.normal(size=(count, 1)) + 0.3 * rng.normal(size=(count, each))).ravel()

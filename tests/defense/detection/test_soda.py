@@ -42,7 +42,9 @@ def model(network: nn.Module) -> SodaModel:
 
 
 def test_strange_images_raise_the_alarm_and_patients_do_not(model: SodaModel) -> None:
-    assert Soda(model).observe(NOISE, np.zeros(200, np.int64)) == model.test.least - 1
+    alarm = Soda(model).observe(NOISE, np.zeros(200, np.int64))
+    assert alarm is not None
+    assert model.test.least - 1 <= alarm < model.test.least + 5
     assert Soda(model).observe(half_images(500, 3), np.zeros(500, np.int64)) is None
 
 
@@ -126,7 +128,9 @@ def test_watching_ends_when_all_have_raised_their_alarm(model: SodaModel) -> Non
     batches = [(NOISE[k : k + 50], np.zeros(50, np.int64)) for k in range(0, 200, 50)]
     taken = iter(batches)
     (found,) = watch([Soda(model)], taken)
-    assert (found.detector, found.alarm, found.observed) == ("soda", model.test.least, 50)
+    assert found.alarm is not None
+    assert (found.detector, found.observed) == ("soda", 50)
+    assert model.test.least <= found.alarm < model.test.least + 6
     assert len(list(taken)) == 3
     (never,) = watch([Soda(model)], [(half_images(30, 6), np.zeros(30, np.int64))])
     assert (never.alarm, never.observed) == (None, 30)
