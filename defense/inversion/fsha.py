@@ -181,7 +181,7 @@ class _Server:
         self.judge.zero_grad(set_to_none=True)
         loss.backward()
         self.judge.step()
-        return apart.item()
+        return float(apart.item())
 
 
 def _critic(channels: int, generator: torch.Generator) -> nn.Module:
