@@ -18,10 +18,10 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from benchmarks.cores import on_cores, shares
 from benchmarks.data import radiographs
 from benchmarks.proof import Check, at_least, at_most, main
 from benchmarks.theft import million, side_by_side
-from benchmarks.theft.cores import on_cores, shares
 from benchmarks.theft.thefts import Data, Plan, send, victim, victim_facts
 from edge.deployment import deploy
 from edge.devices.opening import open_device

@@ -20,6 +20,7 @@ from benchmarks.records import (
     Gain,
     Latency,
     Record,
+    SplitEvaluation,
     Victim,
 )
 from foundation.errors import DataError
@@ -87,6 +88,12 @@ class RecordSet:
     def gains(self) -> dict[AttackKey, list[Gain]]:
         """What thieves gain beyond labels, keyed and ordered as `attacks` is."""
         return self._by_key(Gain)
+
+    @cached_property
+    def split_evaluations(self) -> list[SplitEvaluation]:
+        """Split networks, in the order of their first evaluation."""
+        found = self._of(SplitEvaluation)
+        return list({(r.dataset_sha256, r.protection, r.depth, r.smashed, r.seed): r for r in found}.values())
 
     def device_of(self, record: AccuracyOnDevice | Latency | Attack | Gain) -> tuple[str, DeviceKind]:
         """Label and kind of the device that a record was made on: the device record of its run."""

@@ -31,6 +31,7 @@ from benchmarks.schema import (
     Victim,
 )
 from benchmarks.schema_base import RAW_LIMIT, SCHEMA_VERSION, DeviceKind, Interval
+from benchmarks.schema_defence import Inversion, SplitEvaluation, StepCost
 from benchmarks.schema_theft import Attack, Calibration, Gain, OfThief, Saliency, Transfer
 from foundation.errors import DataError, UsageError
 from foundation.progress import SILENT, Progress
@@ -49,6 +50,7 @@ __all__ = [
     "Distribution",
     "Gain",
     "Interval",
+    "Inversion",
     "Latency",
     "LatencyConfig",
     "Memory",
@@ -56,7 +58,9 @@ __all__ = [
     "Parity",
     "Record",
     "Saliency",
+    "SplitEvaluation",
     "SplitSizes",
+    "StepCost",
     "Transfer",
     "Validity",
     "Victim",

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Union
 from pydantic import Field, JsonValue, model_validator
 
 from benchmarks.schema_base import RAW_LIMIT, BaseRecord, Count, DeviceKind, Interval, Model, Seconds, Share
+from benchmarks.schema_defence import SplitEvaluation
 from benchmarks.schema_theft import Attack, Gain
 from foundation.manifest import Precision, Runtime
 
@@ -223,6 +224,8 @@ class Latency(BaseRecord):
 
 
 Record = Annotated[
-    Union[Context, Victim, ArtifactRecord, Device, AccuracyOnDevice, Latency, Attack, Gain],  # noqa: UP007 - a runtime value on 3.10
+    Union[  # noqa: UP007 - a runtime value on 3.10
+        Context, Victim, ArtifactRecord, Device, AccuracyOnDevice, Latency, Attack, Gain, SplitEvaluation
+    ],
     Field(discriminator="kind"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -13,6 +14,7 @@ from benchmarks.summary import Summary, summarise
 from edgecat.directory import RunDirectory
 from edgecat.stages.data import contact_sheet
 from edgecat.stages.queried import load_queried
+from edgecat.stages.readings import load_readings
 from foundation.progress import SILENT, Progress
 from victim.dataset import Dataset
 
@@ -38,7 +40,9 @@ class Journal:
 
     def report(self, dataset: Dataset) -> Summary:
         """Write the report and derive the document."""
-        page = write_report(
-            self.records, self.directory.path, contact_sheet(dataset), load_queried(self.directory.path)
-        )
-        return summarise(self.records, page)
+        return summarise(self.records, self.write_report(dataset))
+
+    def write_report(self, dataset: Dataset) -> Path:
+        """Write the report; gives the page's path."""
+        place = self.directory.path
+        return write_report(self.records, place, contact_sheet(dataset), load_queried(place), load_readings(place))

@@ -19,6 +19,7 @@ from benchmarks.report.content import Code, Picture, Report, Section, Table, dra
 from benchmarks.report.drawing import Drawing
 from benchmarks.report.pictures import contact_sheet
 from benchmarks.report.queried import QueriedImages, queried_section
+from benchmarks.report.splits import Readings, split_verdict, splits_section
 from benchmarks.report.thefts import copy_section, gains_section, theft_blocks, worst_confusion
 from benchmarks.report.verdict import against_random, verdict
 from benchmarks.summary import Summary, summarise
@@ -33,6 +34,7 @@ def write_report(
     out_dir: Path,
     contact_sheet: dict[str, NDArray[np.uint8]] | None = None,
     queried: Sequence[QueriedImages] = (),
+    readings: Sequence[Readings] = (),
 ) -> Path:
     """Write `report.html` (one file that needs no other), `report.md` and `plots/`.
 
@@ -41,6 +43,7 @@ def write_report(
         out_dir: where to; files of an earlier report are replaced.
         contact_sheet: some images of each class, uint8 [N, height, width, 1 or 3], by class name.
         queried: some of the images that thieves asked about, with the victim's answers.
+        readings: what attacks on split networks read back of some patients.
 
     Returns:
         The path of `report.html`.
@@ -52,7 +55,7 @@ def write_report(
     held = RecordSet(tuple(records))
     if not held.records:
         raise DataError("there are no records to report", hint="edgecat run or edgecat attack makes some")
-    report = compose(held, contact_sheet, queried)
+    report = compose(held, contact_sheet, queried, readings)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("benchmarks.report", "templates"),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",), default=False),
@@ -73,7 +76,10 @@ def write_report(
 
 
 def compose(
-    held: RecordSet, images: dict[str, NDArray[np.uint8]] | None, queried: Sequence[QueriedImages] = ()
+    held: RecordSet,
+    images: dict[str, NDArray[np.uint8]] | None,
+    queried: Sequence[QueriedImages] = (),
+    readings: Sequence[Readings] = (),
 ) -> Report:
     """The report's content, before it becomes a page."""
     summary = summarise(held.records)
@@ -93,6 +99,8 @@ def compose(
     for number, (device, kind) in enumerate(_devices(summary), start=1):
         sections.append(_device_section(held, summary, device, kind, number, drawings))
     sections += _theft_sections(held, summary, queried, drawings, pictures)
+    split = splits_section(held, readings, pictures)
+    sections += [] if split is None else [split]
     sections.append(_conditions_section(held))
     data = held.victim.dataset.name if held.victim else _data(held.context)
     places = words.listing([words.place(device, kind) for device, kind in _devices(summary)] or ["no device"])
@@ -101,12 +109,20 @@ def compose(
     return Report(
         title=f"What {data} leaks on {places}" if summary.attacks else f"{data} on {places}",
         facts=f"edgecat, {when:%d %B %Y, %H:%M} UTC, run {words.listing(runs)}",
-        verdict=verdict(summary),
+        verdict=_verdict(held, summary),
         cautions=words.cautions(summary, held.context),
         sections=sections,
         drawings=drawings,
         pictures=pictures,
     )
+
+
+def _verdict(held: RecordSet, summary: Summary) -> list[str]:
+    """What was found, first of patients, then of the model; of a model only where there is one."""
+    of_patients = split_verdict(held.split_evaluations)
+    if of_patients and not (summary.attacks or summary.artifacts):
+        return of_patients
+    return [*of_patients, *verdict(summary)]
 
 
 def _data(context: Context | None) -> str:

@@ -7,16 +7,13 @@ query not asked again, a thief on record not trained again.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import JsonValue
 
-EDGECAT = [sys.executable, "-m", "edgecat"]
+from benchmarks.command import run_edgecat
+
 RECIPE = "tflite_int8"
 
 # What is kept of each thief: everything but its predictions.
@@ -89,16 +86,16 @@ def victim(data: Data, work: Path) -> Path:
     model = work / data.name / "artifacts" / f"{RECIPE}.tflite"
     if not model.is_file():
         checkpoint = work / data.name / "victim.safetensors"
-        _run(["train", "--data", data.source, "--out", str(checkpoint)])
+        run_edgecat(["train", "--data", data.source, "--out", str(checkpoint)])
         recipe = ["--recipe", RECIPE, "--data", data.source, "--out", str(model.parent)]
-        _run(["export", str(checkpoint), *recipe])
+        run_edgecat(["export", str(checkpoint), *recipe])
     return model
 
 
 def send(data: Data, model: Path, plan: Plan, work: Path) -> dict[str, JsonValue]:
     """Carry out a plan; every thief's record without its predictions, and what it gained beyond labels."""
     out = work / data.name / plan.name
-    summary = _run(["attack", str(model), "--data", data.source, "--out", str(out), *plan.options])
+    summary = run_edgecat(["attack", str(model), "--data", data.source, "--out", str(out), *plan.options])
     records = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     thieves = [{key: record[key] for key in _KEPT} for record in records if record["kind"] == "attack"]
     return {"thieves": thieves, "summary": summary["attacks"], "gains": summary["gains"]}
@@ -112,11 +109,3 @@ def victim_facts(model: Path, data: Data, work: Path) -> dict[str, JsonValue]:
             if record["kind"] == "accuracy_on_device":
                 return {key: record[key] for key in ("accuracy", "accuracy_ci", "images", "engine")}
     raise LookupError(f"no record of what {model} answers")
-
-
-def _run(words: list[str]) -> dict[str, Any]:
-    # One thread a process: two that wait for each other are slower where anything else runs.
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*EDGECAT, *words, "--json"], env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document

@@ -133,12 +133,14 @@ def report(
         from benchmarks.summary import summarise
         from edgecat.directory import RunDirectory
         from edgecat.stages.queried import load_queried
+        from edgecat.stages.readings import load_readings
 
         place = RunDirectory(directory)
         if not place.results.is_file():
             raise DataError(f"{directory} has no {place.results.name}", hint="name the directory of a run")
         found = records.read(place.results, output)
-        page = write_report(found, directory, _contact_sheet(place, output), load_queried(directory))
+        sheet = _contact_sheet(place, output)
+        page = write_report(found, directory, sheet, load_queried(directory), load_readings(directory))
         output.result(summarise(found, page).model_dump(mode="json"), f"report: {page}")
 
 

@@ -1,0 +1,102 @@
+"""Queries until a detector's alarm for every strategy, false alarms on patients, and a watermark's proof."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+from torch import nn
+
+from attack.copycat import Lesson, settings_for, train_copycat
+from attack.oracle import Oracle
+from attack.pools import find_pool
+from attack.strategies.amplify import grown
+from benchmarks.command import run_edgecat
+from benchmarks.proof import Check, at_least, at_most
+from benchmarks.theft.thefts import Data
+from defense.ownership.oracle import WatermarkedOracle
+from defense.ownership.verification import BITS, verify
+from defense.ownership.watermark import Watermark
+from edge.deployment import deploy
+from edge.devices.opening import open_device
+from foundation.manifest import load_artifact
+from victim.loaders import load
+from victim.training import predict
+
+Raw = dict[str, JsonValue]
+
+# Each pool with its strategies; substitutes learn for a fifth as long as in an attack at full strength.
+THIEVES = {
+    "npd": ("random",),
+    "pd:100": ("amplify", "amplify:entropy"),
+    "proxy": ("random", "balanced", "entropy", "kcenter", "dfal_kcenter", "knockoff", "marich", "jbda"),
+    "none": ("datafree",),
+}
+QUERIES, EFFORT = "2k", "0.2"
+MARKED = 16_000
+
+
+def measure(data: Data, model: Path, work: Path, quick: bool) -> Raw:
+    """Attack with every strategy, then replay the ledgers under the eyes of the detectors."""
+    checkpoint = work / data.name / "victim.safetensors"
+    pools = {pool: names for pool, names in THIEVES.items() if pool != "proxy" or data.name == "phantom"}
+    if quick:
+        pools = {"npd": ("random",), "pd:100": ("amplify",)}
+    found: Raw = {}
+    for pool, strategies in pools.items():
+        out = work / data.name / "detection" / pool.replace(":", "-")
+        words = [word for name in strategies for word in ("--strategy", name)]
+        size = ["--budgets", "250" if quick else QUERIES, "--seeds", "1" if quick else "3", "--effort", EFFORT]
+        place = ["--data", data.source, "--pool", pool, "--out", str(out), "--no-gains", "--no-baseline"]
+        run_edgecat(["attack", str(model), *place, *size, *words])
+        found[pool] = run_edgecat(["defend", "detect", str(out), "--checkpoint", str(checkpoint)])
+    return found
+
+
+def measure_watermark(data: Data, model: Path, quick: bool) -> Raw:
+    """A thief of marked answers and one of true answers to the same images, before the owner's verification."""
+    dataset, count = load(data.source), 250 if quick else MARKED
+    images = grown(find_pool("pd:100", dataset, 0), count, 0).take(np.arange(count))
+    with open_device("embedded") as opened, deploy(opened, load_artifact(model)) as deployed:
+        marked = WatermarkedOracle(deployed, Watermark(secrets.token_bytes(32)))
+        copies = {"copy": _stolen(marked, images), "innocent": _stolen(deployed, images)}
+        reference = deployed.query(dataset.test.images).top1()
+    registered = marked.registered()
+    labels = {name: predict(network, registered.images).argmax(1) for name, network in copies.items()}
+    judged = {name: verify(own, registered, marked.watermark.key) for name, own in labels.items()}
+    fidelity = {name: _fidelity(network, dataset.test.images, reference) for name, network in copies.items()}
+    return {
+        "queries": len(images),
+        "altered": len(registered),
+        "rate": len(registered) / len(images),
+        **{
+            name: {"agreements": one.agreements, "bits": one.bits, "verdict": one.verdict, "fidelity": fidelity[name]}
+            for name, one in judged.items()
+        },
+    }
+
+
+def checks(name: str, raw: dict[str, Any] | None, quick: bool) -> list[Check]:
+    """The bounds on the watermark; what detectors need has none."""
+    rate, copy, innocent = (
+        (None, None, None) if raw is None or quick else (raw["rate"], raw["copy"]["bits"], raw["innocent"]["bits"])
+    )
+    return [
+        at_most(f"{name}: answers that the watermark alters", rate, 0.0065),
+        at_least(f"{name}: bits of proof against a copy", copy, BITS),
+        at_most(f"{name}: bits of proof against an innocent model", innocent, 10.0),
+    ]
+
+
+def _stolen(oracle: Oracle, images: NDArray[np.uint8]) -> nn.Module:
+    lesson = Lesson(((images, oracle.query(images)),), varies=True)
+    settings = settings_for(len(images), varies=True)
+    return train_copycat(lesson, "stacked", 0, settings=settings).network
+
+
+def _fidelity(network: nn.Module, images: NDArray[np.uint8], reference: NDArray[np.int64]) -> float:
+    return float((predict(network, images).argmax(1) == reference).mean())
