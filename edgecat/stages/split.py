@@ -75,6 +75,7 @@ class SplitPlan:
             width=protection.width if uncut and self.width is None else self.width,
             seed=self.seed,
             images=len(dataset.train),
+            data_sha256=dataset.sha256,
             settings=SplitSettings.for_images(len(dataset.train), self.epochs),
             wire=cast(WireType, self.wire),
         )
@@ -132,8 +133,7 @@ def train_split_network(
         server_sha256=sha256_file(out / SERVER_FILE),
     )
     save_record(out, record)
-    for half in ("client", "server"):
-        Checkpoints(out / CHECKPOINTS, half, config.sha256).clear()
+    _forget_checkpoints(out, config)
     return record
 
 
@@ -142,11 +142,15 @@ def _open_directory(out: Path, config: SplitConfig, resume: bool) -> None:
     path, words = out / SETTINGS_FILE, config.model_dump_json(indent=1) + "\n"
     if resume and path.exists() and path.read_text() != words:
         raise UsageError(f"{out} was begun with other settings, see {path.name}", hint="give those, or another --out")
+    write_text(path, words)
     (out / RECORD_FILE).unlink(missing_ok=True)
     if not resume:
-        for half in ("client", "server"):
-            Checkpoints(out / CHECKPOINTS, half, config.sha256).clear()
-    write_text(path, words)
+        _forget_checkpoints(out, config)
+
+
+def _forget_checkpoints(out: Path, config: SplitConfig) -> None:
+    for half in ("client", "server"):
+        Checkpoints(out / CHECKPOINTS, half, config.sha256).clear()
 
 
 def _accuracy(out: Path, config: SplitConfig, dataset: Dataset) -> float:
