@@ -9,7 +9,7 @@ from torch.nn import functional
 from defense.split.state import State, load_network, load_optimizer_state, optimizer_state, prefixed, under
 from foundation.errors import ArtifactError
 
-_WIDTHS, _RATE, _SEED = (16, 32), 2e-3, 0x9561
+_WIDTHS, _RATE, _SEED = (8, 16), 2e-3, 0x9561
 
 
 class LocalNetwork:

@@ -42,11 +42,6 @@ def depth_to_space(cells: Tensor, height: int, width: int) -> Tensor:
     return functional.pixel_shuffle(cells, CELL)[..., :height, :width]
 
 
-def cell_means(x: Tensor) -> Tensor:
-    """One number for each 2 x 2 cell, the mean over its pixels and all channels: [B, C, H, W] to [B, 1, H', W']."""
-    return functional.avg_pool2d(_padded(x).mean(1, keepdim=True), CELL)
-
-
 def _padded(x: Tensor) -> Tensor:
     down, right = x.shape[2] % CELL, x.shape[3] % CELL
     return functional.pad(x, (0, right, 0, down)) if down or right else x

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from defense.psgl.attacker import LocalNetwork
-from defense.psgl.depth import CELL, SpaceToDepthConvolution, cell_means, space_to_depth
+from defense.psgl.depth import CELL, SpaceToDepthConvolution, depth_to_space, space_to_depth
 from defense.psgl.saliency import saliency_map
 from defense.psgl.server import StreamServer, evaluating
 from defense.psgl.settings import ClientSettings, ServerSettings
@@ -51,7 +51,7 @@ class PSGL(Protection):
         return CELL
 
     def prepare(self, x: Tensor, y: Tensor | None, model: SplitModel) -> Tensor:
-        """The attacked image folded, and the map's mean over each cell.
+        """The attacked image folded, and the map's mean over each cell and its channels.
 
         In training images are attacked always, at inference by `ClientSettings.at_inference`. Differentiable in `x`
         with the map held fixed.
@@ -69,14 +69,14 @@ class PSGL(Protection):
         """
         learning = y is not None and model.client.training
         if not (learning or self.settings.at_inference):
-            return _bare(x)
-        found = self._map(x, y, model, learning)
-        attacked = (x + found).clamp(0, 1)
-        return torch.cat([space_to_depth(attacked), cell_means(found)], 1)
+            return _with_empty_map(space_to_depth(x))
+        cells = space_to_depth(x)
+        found = self._map(cells, _inside(x), y, model, learning)
+        return torch.cat([(cells + found).clamp(0, 1), found.mean(1, keepdim=True)], 1)
 
     def attack(self, x: Tensor, y: Tensor | None, model: SplitModel) -> tuple[Tensor, Tensor]:
         """The attacked images, float32 [B, C, H, W] in [0, 1], and the map, of the same shape; see `prepare`."""
-        found = self._map(x, y, model, learning=False)
+        found = depth_to_space(self._map(space_to_depth(x), _inside(x), y, model, learning=False), *x.shape[2:])
         return (x + found).clamp(0, 1), found
 
     def on_device(self) -> nn.Module:
@@ -118,32 +118,37 @@ class PSGL(Protection):
         self._lesson = None
         self._own = LocalNetwork.of(state) if state else None
 
-    def _map(self, x: Tensor, y: Tensor | None, model: SplitModel, learning: bool) -> Tensor:
-        if self.settings.slopes == "whole":
-            return saliency_map(lambda image: model.judge(_bare(image)), x, y, self.settings.map)[0]
-        own = self._own_for(x, model)
+    def _map(self, cells: Tensor, inside: Tensor | None, y: Tensor | None, model: SplitModel, learning: bool) -> Tensor:
+        """The map of folded images, folded as they are: the same numbers in another order, and no time lost."""
+        own = None if self.settings.slopes == "whole" else self._own_for(cells, model)
 
-        def judge(image: Tensor) -> Tensor:
-            cells = _bare(image)
-            return own(model.client(cells) if self.settings.slopes == "head" else cells)
+        def judge(seen: Tensor) -> Tensor:
+            # What an odd size is filled up with is not to be attacked.
+            seen = seen if inside is None else seen * inside
+            if own is None:
+                return model.judge(_with_empty_map(seen))
+            return own(model.client(_with_empty_map(seen)) if self.settings.slopes == "head" else seen)
 
-        with evaluating(model.client), torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
-            found, logits = saliency_map(judge, x, y, self.settings.map)
-        if learning and y is not None and torch.is_grad_enabled():
+        with evaluating(model.client), torch.autocast("cpu", torch.bfloat16, enabled=own is not None and has_bf16()):
+            found, logits = saliency_map(judge, cells, y, self.settings.map)
+        if own is not None and y is not None and learning and torch.is_grad_enabled():
             self._lesson = own.gradients(logits, y)
         return found
 
-    def _own_for(self, x: Tensor, model: SplitModel) -> LocalNetwork:
+    def _own_for(self, cells: Tensor, model: SplitModel) -> LocalNetwork:
         if self._own is None:
             # The client is not told the number of classes: it asks the server once, with an empty image.
             with torch.no_grad(), evaluating(model.client):
-                empty = _bare(torch.zeros_like(x[:1]))
-                seen = model.client(empty) if self.settings.slopes == "head" else empty
-                self._own = LocalNetwork(seen.shape[1], model.judge(empty).shape[1])
+                empty = torch.zeros_like(cells[:1])
+                seen = model.client(_with_empty_map(empty)) if self.settings.slopes == "head" else empty
+                self._own = LocalNetwork(seen.shape[1], model.judge(_with_empty_map(empty)).shape[1])
         return self._own
 
 
-def _bare(x: Tensor) -> Tensor:
-    """Images folded, with an empty map."""
-    cells = space_to_depth(x)
+def _with_empty_map(cells: Tensor) -> Tensor:
     return torch.cat([cells, torch.zeros_like(cells[:, :1])], 1)
+
+
+def _inside(x: Tensor) -> Tensor | None:
+    """1 for each number of a folded image that is a pixel, 0 for what fills up an odd size; None for even sizes."""
+    return space_to_depth(torch.ones_like(x[:1])) if x.shape[2] % CELL or x.shape[3] % CELL else None

@@ -78,9 +78,11 @@ def recovered(z: Tensor, settings: RecoverySettings) -> Tensor:
     return mixed(recovery(z, settings), z)
 
 
-def mixed(matrices: Tensor, z: Tensor) -> Tensor:
-    """Each image's channels [B, C, H, W] multiplied by its matrix [B, C, C]; channels_last in memory."""
-    return (z.flatten(2).mT @ matrices.mT).mT.view_as(z)
+def mixed(matrices: Tensor, z: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Each image's channels [B, C, H, W] multiplied by its matrix [B, C, C], plus bias [C]; channels_last in memory."""
+    columns, transposed = z.flatten(2).mT, matrices.mT
+    product = columns @ transposed if bias is None else torch.baddbmm(bias, columns, transposed)
+    return product.mT.view_as(z)
 
 
 def soft_threshold(matrices: Tensor, threshold: float) -> Tensor:

@@ -82,8 +82,7 @@ class StreamServer(nn.Module):
         """
         of_attacked, of_recovered = self.fusion.weight.flatten(1).chunk(2, 1)
         matrix = torch.eye(z.shape[1]) + of_attacked + of_recovered @ removal
-        assert self.fusion.bias is not None
-        return mixed(matrix, z) + self.fusion.bias[:, None, None]
+        return mixed(matrix, z, self.fusion.bias)
 
     def _classified(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         features = self.trunk(torch.cat(list(inputs.values()))).mean((2, 3))

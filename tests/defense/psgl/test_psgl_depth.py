@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defense.psgl.depth import SpaceToDepthConvolution, cell_means, depth_to_space, space_to_depth
+from defense.psgl.depth import SpaceToDepthConvolution, depth_to_space, space_to_depth
 from foundation.errors import DataError
 
 SIZES = st.integers(1, 9)
@@ -35,11 +35,6 @@ def test_the_devices_convolution_gives_the_same_cells_and_empty_channels(
 def test_a_cell_holds_its_own_four_pixels() -> None:
     x = torch.arange(16.0).view(1, 1, 4, 4)
     assert space_to_depth(x)[0, :, 0, 1].tolist() == [2, 3, 6, 7]
-
-
-def test_cell_means_are_over_pixels_and_channels() -> None:
-    x = torch.rand(2, 3, 6, 4)
-    assert torch.allclose(cell_means(x)[:, 0], space_to_depth(x).mean(1))
 
 
 def test_cells_of_another_size_are_refused() -> None:
