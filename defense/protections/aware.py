@@ -33,6 +33,11 @@ class AttackerAware(Protection):
     A protection cannot choose where the network is cut: `depth` and `width` are the cut that this one was measured
     with, and a wider one undoes it (docs/inversion.md).
 
+    Attributes:
+        warmup: steps over which the penalty rises to its weight.
+        forgets: steps after which the next decoder is forgotten.
+        thumbnail: side of what the decoders draw, at most.
+
     Args:
         weight: of the penalty, which is about 1 where the decoders meet the image and 0 where they all draw the same.
         opponents: how many decoders.
