@@ -2,7 +2,7 @@
 
 The server of split learning can: it has the client's weights (a white box), and images of the same kind that are not
 the victims' (Dosovitskiy & Brox 2016, "Inverting Visual Representations with Convolutional Networks"; He et al. 2019,
-"Model Inversion Attacks Against Collaborative Inference", section IV-C). The attacker is adaptive: every decoder is
+"Model Inversion Attacks Against Collaborative Inference"). The attacker is adaptive: every decoder is
 trained anew against the protection that it meets, on smashed data as they are released.
 """
 

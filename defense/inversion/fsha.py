@@ -1,6 +1,6 @@
 """Feature-space hijacking: a malicious server teaches the client to encode its images as the server can decode them.
 
-Pasquini et al. 2021, "Unleashing the Tiger: Inference Attacks on Split Learning", section 3. The server has an encoder
+Pasquini et al. 2021, "Unleashing the Tiger: Inference Attacks on Split Learning". The server has an encoder
 ("pilot") and a decoder of its own, trained on public images, and a critic that tells the pilot's features from the
 client's. In place of the task's gradient it sends the client the critic's: the client learns to look like the pilot,
 and the pilot's decoder reads it. Unlike the other attacks this one is active, and costs the task: a client that watches

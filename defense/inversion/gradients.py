@@ -1,7 +1,7 @@
 """Images from shared gradients: a guess is changed until its gradients are those that were seen.
 
 DLG (Zhu et al. 2019, "Deep Leakage from Gradients", algorithm 1), iDLG (Zhao et al. 2020, "iDLG: Improved Deep Leakage
-from Gradients", section 3) and inverting gradients (Geiping et al. 2020, "Inverting Gradients: How easy is it to break
+from Gradients") and inverting gradients (Geiping et al. 2020, "Inverting Gradients: How easy is it to break
 privacy in federated learning?", eq. 4). The first two want a network that is smooth: gradients of ReLU have no slope of
 their own almost everywhere, and L-BFGS then goes nowhere; their authors replace ReLU by the sigmoid and do without
 strides. Here the network is the victim's as it is. The third needs signs only.
@@ -127,7 +127,7 @@ def invert(
 
 
 def inferred_label(seen_bias: Tensor) -> int:
-    """The class of a single image, from the gradient [classes] of the last layer's bias (iDLG, eq. 4).
+    """The class of a single image, from the gradient [classes] of the last layer's bias (iDLG).
 
     Cross entropy's gradient there is softmax - target, negative at the true class alone; label smoothing keeps the
     true class the most negative.
@@ -203,7 +203,7 @@ def _signed_adam(
 
 
 def squared(guessed: Gradients, seen: Gradients) -> Tensor:
-    """Sum of squared differences, a scalar (DLG, eq. 4)."""
+    """Sum of squared differences, a scalar (DLG)."""
     return torch.stack([(g - s).square().sum() for g, s in zip(guessed, seen, strict=True)]).sum()
 
 

@@ -21,7 +21,7 @@ class AttackerAware(Protection):
     """Decoders in the loop: they learn to read the smashed data, the client learns to leave them nothing to read.
 
     After ResSFL (Li et al. 2022, "ResSFL: A Resistance Transfer Framework for Defending Model Inversion Attack in Split
-    Federated Learning", eq. 3), whose client makes its decoder's error large. That rewards smashed data that mislead
+    Federated Learning"), whose client makes its decoder's error large. That rewards smashed data that mislead
     one decoder (the same content with another sign) as much as those that say less, and the next decoder reads them.
     Here the client makes the decoders' drawings alike instead. Of the best decoder, whose drawing is the mean of all
     images that the smashed data allow, the drawings' variance is what it saves of the mean image's error; so the two
@@ -30,8 +30,7 @@ class AttackerAware(Protection):
     There are several decoders, forgotten in turn, and they draw thumbnails: small networks learn those as fast as the
     client changes.
 
-    A protection cannot choose where the network is cut: `depth` and `width` are the cut that this one was measured
-    with, and a wider one undoes it (docs/inversion.md).
+    `depth` and `width` are the cut that it was measured with (docs/inversion.md); at another it is another defence.
 
     Attributes:
         warmup: steps over which the penalty rises to its weight.

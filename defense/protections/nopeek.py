@@ -12,8 +12,8 @@ from foundation.errors import UsageError
 class NoPeek(Protection):
     """Adds the distance correlation of images and smashed data to the client's loss.
 
-    Vepakomma et al. 2020, "NoPeek: Information leakage reduction to share activations in distributed deep learning",
-    section 3: alpha x DCOR(X, Z) + cross-entropy.
+    Vepakomma et al. 2020, "NoPeek: Information leakage reduction to share activations in distributed deep learning":
+    alpha x DCOR(X, Z) + cross-entropy.
 
     Args:
         weight: alpha.
@@ -33,7 +33,7 @@ class NoPeek(Protection):
 def distance_correlation(x: Tensor, z: Tensor) -> Tensor:
     """Distance correlation of two samples, row by row, a scalar in [0, 1]; differentiable.
 
-    Székely et al. 2007, "Measuring and testing dependence by correlation of distances", definitions 3 to 5 (the
+    Székely et al. 2007, "Measuring and testing dependence by correlation of distances", section 2 (the
     V-statistic). 1 where one is the other moved, turned or scaled; 0 where either sample is constant.
 
     Args:
