@@ -36,6 +36,7 @@ from edge.devices.embedded.launch import EmbeddedDevice
 from edge.devices.opening import OpenDevice
 from edge.devices.system.launch import IsolatedDevice
 from edge.runner.packages import RunnerPackage, choose_runner
+from edge.runner.wire import VERSION
 from foundation.answers import AnswerPolicy
 from foundation.errors import ArtifactError, DeviceError, ExitCode, ProtocolError
 from foundation.manifest import Artifact
@@ -177,7 +178,7 @@ def test_a_runner_without_memory_for_a_query(board: Board, artifact: Artifact) -
         with device.adb.start(f"ulimit -v 60000; {command}") as session:
             model = DeployedModel(session, artifact.manifest, LABEL, board.spec)
             # A frame's head that announces as much as there may be: the runner must make room before it reads on.
-            session.write(struct.pack("<4sBBHII", b"ECAT", 1, 2, 0, 9, 64 << 20) + bytes(4))
+            session.write(struct.pack("<4sBBHII", b"ECAT", VERSION, 2, 0, 9, 64 << 20) + bytes(4))
             with pytest.raises(DeviceError, match=r"no memory|ended"):
                 model.query(np.zeros((1, 16, 16, 1), np.uint8))
 
