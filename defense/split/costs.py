@@ -20,7 +20,7 @@ class Costs:
     """Five lists of one length, a number for each step.
 
     Attributes:
-        client_ms: milliseconds that the client computed.
+        client_ms: milliseconds that the client computed; in one process also what it judged with the server's network.
         server_ms: milliseconds that the server computed.
         channel_ms: the rest: packing, sending, waiting. 0 where both are in one process.
         bytes_up: from client to server, messages whole; 0 in one process.

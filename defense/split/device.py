@@ -103,7 +103,8 @@ def answer(model: SplitModel, client: DeviceClient, flat: NDArray[np.float32]) -
         raise DataError(f"smashed data {flat.shape} where (N, {client.width}) are due")
     model.server.eval()
     with torch.no_grad():
-        z = torch.from_numpy(flat).reshape(-1, *client.shape)
+        # What came off a wire is read-only, of which torch warns: that is copied.
+        z = torch.from_numpy(np.require(flat, requirements=["C", "W"])).reshape(-1, *client.shape)
         parts = [model.server(part).float() for part in torch.split(z, TOGETHER)]
     return np.asarray(torch.cat(parts).numpy(), np.float32)
 

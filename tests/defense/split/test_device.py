@@ -101,6 +101,14 @@ def test_a_file_that_answers_otherwise_does_not_pass_the_gate() -> None:
         type(mixed)(20, 0.5, 0.3).demand(find_recipe("tflite_int8"))
 
 
+@pytest.mark.filterwarnings("error")
+def test_smashed_data_as_they_come_off_a_wire_are_taken() -> None:
+    model = _model("none", (16, 16, 1))
+    client = DeviceClient(model, (16, 16, 1)).eval()
+    frozen = np.frombuffer(bytes(4 * 2 * client.width), np.float32).reshape(2, client.width)
+    assert answer(model, client, frozen).shape == (2, 2)
+
+
 def test_bytes_that_leave_are_those_of_one_frame() -> None:
     numbers = 1024
     answers = Answers(

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from defense.protections import find_protection
 from defense.split.checkpoints import KEPT, Checkpoints
 from defense.split.costs import COLUMNS, Costs
 from defense.split.halves import Answer, SplitSettings
@@ -192,7 +191,3 @@ def test_smashed_data_of_a_batch_of_one_are_those_of_the_same_image_among_others
     together = logits(model, model.server, images)
     alone = np.concatenate([logits(model, model.server, images[k : k + 1]) for k in range(3)])
     assert np.allclose(together, alone, atol=1e-5)
-
-
-def test_find_protection_is_the_servers_way_to_the_same_network() -> None:
-    assert find_protection("noise:0.1+aware").name == "noise:0.1+aware:0.5"
