@@ -30,6 +30,8 @@ class PradaSettings:
 
     Attributes:
         delta: the alarm is raised where Shapiro and Wilk's W falls below it; 0 never raises one.
+        ceiling: and where W rises above it, which is no part of PRADA; 1 never raises one. Patients come in series of
+            like images, so the distances of harmless queries are in two heaps and W is low; a thief's are in one.
         every: queries between two tests (the authors': 10).
         least: distances that a test needs more than (the authors': 100).
         window: newest distances that are tested; None for all of them, as the authors do. W is defined for up to 5,000
@@ -39,14 +41,17 @@ class PradaSettings:
     """
 
     delta: float
+    ceiling: float = 1.0
     every: int = 10
     least: int = 100
     window: int | None = 5_000
     capacity: int = 4_096
 
     def __post_init__(self) -> None:
-        if not 0 <= self.delta <= 1 or min(self.every, self.least, self.capacity) < 1:
-            raise UsageError(f"PRADA cannot test as {self} says", hint="delta in [0, 1], the rest at least 1")
+        if not 0 <= self.delta <= 1 or not 0 <= self.ceiling <= 1 or min(self.every, self.least, self.capacity) < 1:
+            raise UsageError(
+                f"PRADA cannot test as {self} says", hint="delta and ceiling in [0, 1], the rest at least 1"
+            )
 
 
 class Prada:
@@ -62,10 +67,10 @@ class Prada:
         settings: how to test.
     """
 
-    name = "prada"
-
     def __init__(self, settings: PradaSettings) -> None:
         self.settings = settings
+        self.name = "prada" if settings.ceiling >= 1 else "band"
+        """`band` where harmless streams bound W on both sides."""
         self.statistics: list[tuple[int, float]] = []
         """Number of the query and W, of every test so far."""
         self._sets: dict[int, GrowingSet] = {}
@@ -122,7 +127,7 @@ class Prada:
         if statistic is None:
             return
         self.statistics.append((query, statistic))
-        if statistic < self.settings.delta:
+        if not self.settings.delta <= statistic <= self.settings.ceiling:
             self._alarm = query
 
 
@@ -139,28 +144,44 @@ def normality(distances: NDArray[np.float64], least: int) -> float | None:
         return float(shapiro(kept).statistic)
 
 
-def calibrate_delta(
-    streams: Iterable[tuple[NDArray[np.uint8], NDArray[np.int64]]], settings: PradaSettings, rate: float = 0.0
-) -> float:
+Streams = Iterable[tuple[NDArray[np.uint8], NDArray[np.int64]]]
+
+
+def calibrate_delta(streams: Streams, settings: PradaSettings, rate: float = 0.0) -> float:
     """The largest delta at which at most a share `rate` of harmless streams raises an alarm (section 5.3: no alarm).
 
     Args:
         streams: images uint8 [N, H, W, C] and the victim's answers int64 [N] of each.
-        settings: how it will be tested; their delta is not looked at.
+        settings: how it will be tested; their delta and ceiling are not looked at.
         rate: in [0, 1).
 
     Raises:
         DataError: no stream is long enough for one test.
     """
-    lowest = []
+    lowest, _ = _extremes(streams, settings)
+    # Of N streams the (rate N)-th lowest W is the first that may not raise an alarm; W below delta does.
+    return float(min(lowest[int(rate * len(lowest))], 1.0))
+
+
+def calibrate_band(streams: Streams, settings: PradaSettings, rate: float = 0.0) -> tuple[float, float]:
+    """Delta and ceiling: a share `rate` / 2 of harmless streams at most is beyond each; see `calibrate_delta`."""
+    lowest, highest = _extremes(streams, settings)
+    row = int(rate / 2 * len(lowest))
+    return float(min(lowest[row], 1.0)), float(max(highest[len(highest) - 1 - row], 0.0))
+
+
+def _extremes(streams: Streams, settings: PradaSettings) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The lowest and the highest W of each stream, each sorted; infinite and minus infinite where there was no test."""
+    lowest, highest = [], []
     for images, labels in streams:
-        watching = Prada(replace(settings, delta=0.0))
+        watching = Prada(replace(settings, delta=0.0, ceiling=1.0))
         watching.observe(images, labels)
-        lowest.append(min((statistic for _, statistic in watching.statistics), default=np.inf))
+        found = [statistic for _, statistic in watching.statistics]
+        lowest.append(min(found, default=np.inf))
+        highest.append(max(found, default=-np.inf))
     if not np.isfinite(lowest).any():
         raise DataError(
             f"no harmless stream is long enough for PRADA: a test needs more than {settings.least} distances",
             hint="calibrate on more images",
         )
-    # Of N streams the (rate N)-th lowest W is the first that may not raise an alarm; W below delta does.
-    return float(min(np.sort(lowest)[int(rate * len(lowest))], 1.0))
+    return np.sort(lowest), np.sort(highest)

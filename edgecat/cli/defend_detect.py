@@ -29,7 +29,9 @@ def detect(
     data_seed: Annotated[int, typer.Option("--data-seed", min=0, help="With --data: the attack's --seed.")] = 0,
     size: options.Size = None,
     labels: options.Labels = None,
-    detector: Annotated[str, typer.Option("--detector", help="prada, soda or all.")] = "all",
+    detector: Annotated[
+        str, typer.Option("--detector", help="prada, band (PRADA with a ceiling too), soda, or all.")
+    ] = "all",
     checkpoint: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--checkpoint", help="The victim's float network, for soda. Default: a run directory's own."),

@@ -13,7 +13,7 @@ from torch import nn
 
 from attack.ledger import Ledger
 from defense.detection.detector import Detection, Detector, FalseAlarms, NewDetector, false_alarms, watch
-from defense.detection.prada import Prada, PradaSettings, calibrate_delta
+from defense.detection.prada import Prada, PradaSettings, calibrate_band, calibrate_delta
 from defense.detection.sequential import CalibrationSettings
 from defense.detection.soda import Soda, SodaModel, soda_false_alarms
 from defense.detection.streams import patient_streams
@@ -26,7 +26,7 @@ from foundation.progress import SILENT, Progress
 from victim.dataset import Dataset, Split
 from victim.training import predict
 
-DETECTORS = ("prada", "soda")
+DETECTORS = ("prada", "band", "soda")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class DetectSettings:
         detectors: of `DETECTORS`.
         queries: of each thief that are replayed, at most; None for all.
         streams: orders of the patients in which false alarms are looked for.
-        rate: share of harmless sessions that may raise an alarm (soda; PRADA's delta allows none on the val split).
+        rate: share of harmless sessions that may raise an alarm (soda; prada and band allow none on the val split).
         seed: of the orders.
     """
 
@@ -135,7 +135,7 @@ class Defender:
         """Set a detector up; one of several that cannot be had is left out."""
         self.progress.say(f"calibrating {name} on {len(self.dataset.val)} images of the val split")
         try:
-            {"prada": self._calibrate_prada, "soda": self._calibrate_soda}[name]()
+            {"prada": self._calibrate_prada, "band": self._calibrate_band, "soda": self._calibrate_soda}[name]()
         except EdgecatError as error:
             if name == self.settings.detectors[-1] and not self.new:
                 raise
@@ -143,8 +143,13 @@ class Defender:
 
     def _calibrate_prada(self) -> None:
         delta = calibrate_delta(self._streams(self.dataset.val, self._chance(0)), PradaSettings(0.0))
-        self.calibration[Prada.name] = {"delta": delta}
-        self.new[Prada.name] = lambda: Prada(PradaSettings(delta))
+        self.calibration["prada"] = {"delta": delta}
+        self.new["prada"] = lambda: Prada(PradaSettings(delta))
+
+    def _calibrate_band(self) -> None:
+        delta, ceiling = calibrate_band(self._streams(self.dataset.val, self._chance(0)), PradaSettings(0.0))
+        self.calibration["band"] = {"delta": delta, "ceiling": ceiling}
+        self.new["band"] = lambda: Prada(PradaSettings(delta, ceiling))
 
     def _calibrate_soda(self) -> None:
         if self.network is None:
@@ -197,8 +202,8 @@ def detect(
         raise UsageError(f"no results.jsonl beside {path} tells how it was made", hint="give --data of the attack")
     dataset = load_dataset(walked, progress)
     own = path.parent / "victim" / "victim.safetensors"
-    found = checkpoint or (own if own.is_file() else None)
-    network = None if found is None else load_victim(found, dataset).network
+    known = checkpoint or (own if own.is_file() else None)
+    network = None if known is None else load_victim(known, dataset).network
     with Ledger(path) as ledger:
         thieves, others = past_thieves(ledger, len(dataset.class_names))
         if not thieves:

@@ -77,12 +77,10 @@ def test_every_thief_is_told_with_the_false_alarms(attacked: Path, capfd: pytest
         ("pd:30", 1, 300),
     ]
     for thief in document["thieves"]:
-        (found,) = thief["detections"]
-        assert found["detector"] == "prada"
-        assert found["alarm"] is None or 100 < found["alarm"] <= 300
-    (alarms,) = document["false_alarms"]
-    assert len(alarms["alarms"]) == 3
-    assert alarms["length"] == 160
+        assert [found["detector"] for found in thief["detections"]] == ["prada", "band"]
+        assert all(found["alarm"] is None or 100 < found["alarm"] <= 300 for found in thief["detections"])
+    assert [len(alarms["alarms"]) for alarms in document["false_alarms"]] == [3, 3]
+    assert [alarms["length"] for alarms in document["false_alarms"]] == [160, 160]
     # Without a checkpoint there is no soda; what a user asked is nobody's walk.
     assert any("soda" in line for line in document["left_out"])
     assert any("query" in line for line in document["left_out"])

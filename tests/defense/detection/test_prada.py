@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from victims_in_process import numbered_images
 
 from defense.detection.growing import GrowingSet
-from defense.detection.prada import Prada, PradaSettings, calibrate_delta, normality
+from defense.detection.prada import Prada, PradaSettings, calibrate_band, calibrate_delta, normality
 from foundation.errors import DataError, UsageError
 
 Images = NDArray[np.uint8]
@@ -169,6 +169,20 @@ def test_delta_allows_as_many_harmless_alarms_as_it_shall(rate: float) -> None:
     found = calibrate_delta(streams, PradaSettings(0), rate)
     alarms = [Prada(PradaSettings(found)).observe(*stream) for stream in streams]
     assert sum(alarm is not None for alarm in alarms) == int(rate * 8)
+
+
+def test_a_theft_that_is_more_normal_than_patients_are_is_seen_from_above() -> None:
+    """Patients in series, each image like the one before; a thief of single images, which PRADA's one side misses."""
+    series = [theft(300, seed) for seed in range(1, 7)]
+    delta, ceiling = calibrate_band(series, PradaSettings(0))
+    assert (Prada(PradaSettings(delta)).name, Prada(PradaSettings(delta, ceiling)).name) == ("prada", "band")
+    for stream in series:
+        assert Prada(PradaSettings(delta, ceiling)).observe(*stream) is None
+    single = harmless(300, 9)
+    assert Prada(PradaSettings(delta)).observe(*single) is None
+    alarm = Prada(PradaSettings(delta, ceiling)).observe(*single)
+    assert alarm is not None
+    assert alarm < 150
 
 
 def test_too_few_harmless_images_calibrate_nothing() -> None:
