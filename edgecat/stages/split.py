@@ -22,7 +22,7 @@ from defense.split.storage import (
     save_client,
     save_record,
 )
-from defense.split.training import Labelled, logits
+from defense.split.training import Labelled, Trainer, logits
 from foundation.errors import UsageError
 from foundation.files import sha256_file, write_text
 from foundation.progress import SILENT, Progress
@@ -103,20 +103,8 @@ def train_split_network(
     if resume and (out / RECORD_FILE).exists() and (record := load_record(out)).config == config:
         return record
     _open_directory(out, config, resume)
-    train, val = (Labelled(split.images, split.labels) for split in (dataset.train, dataset.val))
     start = time.perf_counter()
-    if plan.processes:
-        trainer = train_in_processes(
-            config,
-            train,
-            out,
-            validation=val,
-            every=plan.every,
-            transcript=plan.transcript,
-            progress=progress,
-        )
-    else:
-        trainer = train_in_process(config, train, out, validation=val, every=plan.every, progress=progress)
+    trainer = _trained(dataset, plan, config, out, progress)
     seconds = time.perf_counter() - start
     client_sha256 = save_client(out, trainer.client.model, config)
     record = SplitRecord(
@@ -135,6 +123,15 @@ def train_split_network(
     save_record(out, record)
     _forget_checkpoints(out, config)
     return record
+
+
+def _trained(dataset: Dataset, plan: SplitPlan, config: SplitConfig, out: Path, progress: Progress) -> Trainer:
+    train, val = (Labelled(split.images, split.labels) for split in (dataset.train, dataset.val))
+    if not plan.processes:
+        return train_in_process(config, train, out, validation=val, every=plan.every, progress=progress)
+    return train_in_processes(
+        config, train, out, validation=val, every=plan.every, transcript=plan.transcript, progress=progress
+    )
 
 
 def _open_directory(out: Path, config: SplitConfig, resume: bool) -> None:
