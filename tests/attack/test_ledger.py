@@ -132,7 +132,10 @@ def test_two_attacks_in_one_file_share_nothing(ledger: Ledger) -> None:
         ),
         (AttackIdentity(f"{THIEF.victim} tflite-legacy", LABEL, "t"), "not to abababababab… tflite-legacy under label"),
         (AttackIdentity(THIEF.victim, AnswerPolicy("scores"), THIEF.thief), "label, not to abababababab… under scores"),
-        (AttackIdentity(THIEF.victim, AnswerPolicy.parse("topk:2"), "another"), "label, not to abababababab… under topk:2"),
+        (
+            AttackIdentity(THIEF.victim, AnswerPolicy.parse("topk:2"), "another"),
+            "label, not to abababababab… under topk:2",
+        ),
     ],
 )
 def test_a_ledger_of_another_victim_or_policy_is_refused_and_left_alone(

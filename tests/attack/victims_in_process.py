@@ -84,9 +84,7 @@ class KnownVictim:
         return sum(map(len, self.asked))
 
 
-def answer(
-    policy: AnswerPolicy, logits: NDArray[np.float32], images: NDArray[np.uint8] | None = None
-) -> Answers:
+def answer(policy: AnswerPolicy, logits: NDArray[np.float32], images: NDArray[np.uint8] | None = None) -> Answers:
     """Logits [N, classes] of images under a policy; every inference took a different number of nanoseconds."""
     labels, scores = policy.apply(logits, images)
     return Answers(policy, logits.shape[1], labels, scores, np.arange(1000, 1000 + len(logits), dtype=np.uint32))
