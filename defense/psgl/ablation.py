@@ -42,8 +42,8 @@ class Variant:
     plain: bool = False
 
 
-def _mapped(kind: str, slopes: str = "own", epsilon: float = 0.25) -> Variant:
-    return Variant(ClientSettings(MapSettings(kind, epsilon), slopes))  # type: ignore[arg-type]
+def _mapped(kind: str = "raw", slopes: str = "own", label: str = "predicted") -> Variant:
+    return Variant(ClientSettings(MapSettings(kind, label=label), slopes))  # type: ignore[arg-type]
 
 
 def _recovering(threshold: float = 0.1, mu: float = 0.55, iterations: int = 10, keeps: str = "residual") -> Variant:
@@ -57,21 +57,22 @@ VARIANTS: dict[str, Variant] = {
     "lambda 0.3": _recovering(0.3),
     "1 iteration": _recovering(iterations=1),
     "1 iteration, mu 0.25": _recovering(mu=0.25, iterations=1),
-    "1 iteration, mu 0.9": _recovering(mu=0.9, iterations=1),
     "low rank kept": _recovering(keeps="low_rank"),
     "depth 1": Variant(depth=1),
     "depth 4": Variant(depth=4),
-    "predicted class": Variant(ClientSettings(MapSettings(label="predicted"))),
+    "true class": _mapped(label="true"),
+    "slopes of head": _mapped(slopes="head"),
+    "slopes of whole": _mapped(slopes="whole"),
     "normalised": _mapped("normalised"),
-    "normalised, head": _mapped("normalised", "head"),
-    "normalised, whole": _mapped("normalised", "whole"),
+    "normalised, true class": _mapped("normalised", label="true"),
+    "normalised, slopes of head": _mapped("normalised", "head"),
     "iterated": _mapped("iterated"),
     "streams learn from all": Variant(server=ServerSettings(stream_share=1.0)),
 }
 
 
 @dataclass(frozen=True)
-class Tested:
+class StreamAccuracies:
     """Shares of test images labelled rightly.
 
     Attributes:
@@ -106,8 +107,8 @@ class AblationRow:
     variant: str
     seed: int
     images: int
-    mapped: Tested
-    bare: Tested
+    mapped: StreamAccuracies
+    bare: StreamAccuracies
     moved: float
     largest: float
     client_ms: float
@@ -193,11 +194,11 @@ def _decision(streams: dict[str, Tensor], weights: str) -> Tensor:
     return mixed.argmax(1)
 
 
-def _tested(streams: dict[str, Tensor], y: Tensor) -> Tested:
+def _tested(streams: dict[str, Tensor], y: Tensor) -> StreamAccuracies:
     def right(guessed: Tensor) -> float:
         return float((guessed == y).float().mean())
 
     alone = {name: right(probabilities.argmax(1)) for name, probabilities in streams.items()}
     weights = ["paper"] if "plain" in streams else list(_DECISIONS)
     decisions = {name: right(_decision(streams, name)) for name in weights}
-    return Tested(alone.get("attacked"), alone.get("recovered"), alone.get("fused"), decisions)
+    return StreamAccuracies(alone.get("attacked"), alone.get("recovered"), alone.get("fused"), decisions)

@@ -30,14 +30,15 @@ class MapSettings:
         epsilon: in units of the pixel range; what `iterated` adds to a pixel, too.
         pixels: share of an image's numbers that `iterated` may change.
         steps: in which it changes them.
-        label: of the true class (at inference, where nobody knows it, of the predicted one), or always the predicted.
+        label: whose probability's slopes: of the class predicted, or of the true one where it is known. The true one
+            lets the network read the label off the map in training, and at inference there is none (docs/psgl.md).
     """
 
     kind: Literal["raw", "normalised", "iterated"] = "raw"
     epsilon: float = 0.25
     pixels: float = 0.1
     steps: int = 4
-    label: Literal["true", "predicted"] = "true"
+    label: Literal["true", "predicted"] = "predicted"
 
     def __post_init__(self) -> None:
         if not (0 < self.epsilon <= 1 and 0 < self.pixels <= 1 and self.steps >= 1):

@@ -34,6 +34,8 @@ class StreamServer(nn.Module):
         self.trunk, width = plain.blocks, plain.head.in_features
         self.heads = nn.ModuleDict({name: nn.Linear(width, classes) for name in STREAMS})
         self.fusion = nn.Conv2d(2 * channels, channels, 1)
+        # The fused stream starts as the attacked one: with a trunk in common they learn from each other.
+        nn.init.zeros_(self.fusion.weight)
         self.settings = settings
 
     def forward(self, z: Tensor) -> Tensor:
@@ -48,7 +50,7 @@ class StreamServer(nn.Module):
         return self._classified({"attacked": z, "recovered": mixed(removal, z), "fused": self._fused(z, removal)})
 
     def loss(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The sum of the streams' cross entropies, of which dL/dz is the fused stream's alone.
+        """The streams' cross entropies, where every image counts alike; dL/dz is of the fused stream's alone.
 
         The attacked and the recovered stream are cut off from `z`, so one backward pass serves server and client. They
         pass the trunk by its running statistics: as parts of one batch with the fused stream they would reach `z`
@@ -70,8 +72,11 @@ class StreamServer(nn.Module):
         with evaluating(self.trunk):
             logits |= self._classified({"attacked": first, "recovered": mixed(removal[-count:], last)})
         goals = {"fused": y, "attacked": y[:count], "recovered": y[-count:]}
-        losses = [functional.cross_entropy(logits[k], goals[k], label_smoothing=LABEL_SMOOTHING) for k in goals]
-        total = torch.stack(losses).sum()
+        losses = [
+            functional.cross_entropy(logits[name], goal, label_smoothing=LABEL_SMOOTHING, reduction="sum")
+            for name, goal in goals.items()
+        ]
+        total = torch.stack(losses).sum() / len(z)
         return total, total
 
     def _fused(self, z: Tensor, removal: Tensor) -> Tensor:

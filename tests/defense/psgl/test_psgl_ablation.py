@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from defense.psgl.ablation import VARIANTS, Tested, ablate
+from defense.psgl.ablation import VARIANTS, StreamAccuracies, ablate
 from defense.split.halves import SplitSettings
 from victim.dataset import Dataset, Split
 
@@ -31,7 +31,7 @@ def test_each_variant_and_seed_is_trained_and_tested(dataset: Dataset) -> None:
         for tested in (row.mapped, row.bare):
             assert all(0 <= share <= 1 for share in tested.decisions.values())
     plain, normalised, _ = rows[:3]
-    assert plain.mapped == Tested(None, None, None, plain.bare.decisions)
+    assert plain.mapped == StreamAccuracies(None, None, None, plain.bare.decisions)
     assert (plain.moved, plain.largest) == (0, 0)
     assert 0.2 < normalised.largest <= 0.25 + 1e-6
     assert normalised.mapped.fused is not None

@@ -69,6 +69,14 @@ def test_in_training_images_are_attacked_whatever_is_done_at_inference() -> None
 
 
 @pytest.mark.parametrize("slopes", SLOPES)
+def test_what_leaves_in_training_does_not_tell_the_label(slopes: str) -> None:
+    protection = PSGL(ClientSettings(STRONG, slopes))  # type: ignore[arg-type]
+    model = built(protection).train()
+    x, y = drawn()
+    assert torch.equal(protection.prepare(x, y, model), protection.prepare(x, (y + 1) % CLASSES, model))
+
+
+@pytest.mark.parametrize("slopes", SLOPES)
 def test_preparing_leaves_no_trace(slopes: str) -> None:
     protection = PSGL(ClientSettings(slopes=slopes))  # type: ignore[arg-type]
     model = built(protection).train()

@@ -10,6 +10,7 @@ from defense.psgl.saliency import MapSettings, class_slopes, normalised, reverse
 from foundation.errors import DataError, UsageError
 
 CLASSES = 3
+TRUE = MapSettings(label="true")
 
 
 @pytest.fixture(params=[1, 3])
@@ -53,15 +54,15 @@ def test_the_other_classes_slopes_are_the_classs_own_with_the_other_sign(network
         beta += torch.autograd.grad(counted, leaf, retain_graph=True)[0]
     assert torch.allclose(beta, -alpha, atol=1e-7)
     literal = reversed_map(alpha, beta)
-    assert torch.allclose(saliency_map(network, x, y, MapSettings())[0], literal, atol=1e-9)
+    assert torch.allclose(saliency_map(network, x, y, TRUE)[0], literal, atol=1e-9)
     assert literal.any()
 
 
 def test_an_images_map_depends_on_no_other_image(network: nn.Module, x: Tensor) -> None:
     y = torch.tensor([0, 1, 2, 0, 1])
-    together = saliency_map(network, x, y, MapSettings())[0]
+    together = saliency_map(network, x, y, TRUE)[0]
     for k in range(len(x)):
-        alone = saliency_map(network, x[k : k + 1], y[k : k + 1], MapSettings())[0]
+        alone = saliency_map(network, x[k : k + 1], y[k : k + 1], TRUE)[0]
         assert torch.allclose(alone[0], together[k], atol=1e-9)
 
 
@@ -75,10 +76,10 @@ def test_adding_a_map_makes_the_class_less_likely(network: nn.Module, x: Tensor)
 def test_without_labels_the_map_is_of_the_predicted_class(network: nn.Module, x: Tensor) -> None:
     predicted = network(x).argmax(1)
     other = (predicted + 1) % CLASSES
-    of_prediction = saliency_map(network, x, predicted, MapSettings())[0]
-    assert torch.equal(saliency_map(network, x, None, MapSettings())[0], of_prediction)
-    assert torch.equal(saliency_map(network, x, other, MapSettings(label="predicted"))[0], of_prediction)
-    assert not torch.equal(saliency_map(network, x, other, MapSettings())[0], of_prediction)
+    of_prediction = saliency_map(network, x, predicted, TRUE)[0]
+    assert torch.equal(saliency_map(network, x, None, TRUE)[0], of_prediction)
+    assert torch.equal(saliency_map(network, x, other, MapSettings())[0], of_prediction)
+    assert not torch.equal(saliency_map(network, x, other, TRUE)[0], of_prediction)
 
 
 def test_a_normalised_maps_largest_entry_is_epsilon_in_every_image(network: nn.Module, x: Tensor) -> None:
@@ -104,7 +105,7 @@ def test_the_iterated_attack_raises_few_pixels_by_epsilon_at_most(network: nn.Mo
 def test_the_iterated_attack_stops_at_images_that_are_fooled_already(network: nn.Module, x: Tensor) -> None:
     wrong = (network(x).argmax(1) + 1) % CLASSES
     few, many = (
-        saliency_map(network, x, wrong, MapSettings(kind="iterated", pixels=0.1 * steps, steps=steps))[0]
+        saliency_map(network, x, wrong, MapSettings("iterated", pixels=0.1 * steps, steps=steps, label="true"))[0]
         for steps in (1, 4)
     )
     assert torch.equal(few > 0, many > 0)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from defense.psgl.decision import FUSED_ALONE
-from defense.psgl.recovery import recovered
+from defense.psgl.recovery import recovered, recovery
 from defense.psgl.server import STREAMS, StreamServer
 from defense.psgl.settings import ServerSettings
 from defense.split.network import LABEL_SMOOTHING
@@ -18,7 +18,10 @@ CHANNELS, CLASSES = 4, 3
 def server(**changed: object) -> StreamServer:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return StreamServer(CHANNELS, 2, CLASSES, ServerSettings(**changed))  # type: ignore[arg-type]
+        made = StreamServer(CHANNELS, 2, CLASSES, ServerSettings(**changed))  # type: ignore[arg-type]
+        # As after some learning: it starts with zeros.
+        nn.init.normal_(made.fusion.weight, std=0.2)
+        return made
 
 
 def smashed(batch: int = 6) -> Tensor:
@@ -71,6 +74,13 @@ def test_no_head_but_the_fused_one_reaches_the_client(training: bool) -> None:
     with torch.no_grad():
         network.heads["fused"].weight.mul_(2)
     assert not torch.equal(crossing(network, z, y), before)
+
+
+def test_at_first_the_fused_stream_is_the_attacked_one() -> None:
+    network = StreamServer(CHANNELS, 2, CLASSES, ServerSettings())
+    z = smashed()
+    removal = recovery(z, network.settings.recovery)
+    assert torch.allclose(network._fused(z, removal) - z, network.fusion.bias[:, None, None].expand_as(z))
 
 
 def test_every_head_learns() -> None:
