@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import nn
 
 from attack.ledger import Ledger
 from defense.detection.detector import Detection, Detector, FalseAlarms, NewDetector, false_alarms, watch
-from defense.detection.prada import Prada, PradaSettings, calibrate_band, calibrate_delta
+from defense.detection.prada import Prada, PradaSettings, calibrate_band
 from defense.detection.sequential import CalibrationSettings
 from defense.detection.soda import Soda, SodaModel, soda_false_alarms
 from defense.detection.streams import patient_streams
@@ -27,6 +28,10 @@ from victim.dataset import Dataset, Split
 from victim.training import predict
 
 DETECTORS = ("prada", "band", "soda")
+# Queries of a harmless session that PRADA is calibrated on.
+SESSION = 1_000
+
+Sessions = Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class DetectSettings:
         detectors: of `DETECTORS`.
         queries: of each thief that are replayed, at most; None for all.
         streams: orders of the patients in which false alarms are looked for.
-        rate: share of harmless sessions that may raise an alarm (soda; prada and band allow none on the val split).
+        rate: share of harmless sessions that may raise an alarm (soda; prada and band allow none of those they know).
         seed: of the orders.
     """
 
@@ -78,7 +83,7 @@ class DetectionResult:
     Attributes:
         victim: sha256 of the model that answered.
         policy: of the answers.
-        calibration: what each detector's alarm was set to on the val split.
+        calibration: what each detector's alarm was set to.
         thieves: of the ledger.
         false_alarms: on the test split's patients, for each detector.
         left_out: thieves and detectors that nothing is said of, and why.
@@ -101,7 +106,7 @@ class Defender:
     """What the owner of a model has: its data, perhaps its float network, and detectors calibrated on them.
 
     Args:
-        dataset: the victim's; val calibrates, test tells the false alarms.
+        dataset: the victim's; train and val calibrate, test tells the false alarms.
         network: the victim's float network; None: then there is no `soda`, and PRADA is calibrated on true labels.
         settings: how.
         progress: where to show it.
@@ -133,7 +138,7 @@ class Defender:
 
     def _calibrate(self, name: str) -> None:
         """Set a detector up; one of several that cannot be had is left out."""
-        self.progress.say(f"calibrating {name} on {len(self.dataset.val)} images of the val split")
+        self.progress.say(f"calibrating {name} on harmless images")
         try:
             {"prada": self._calibrate_prada, "band": self._calibrate_band, "soda": self._calibrate_soda}[name]()
         except EdgecatError as error:
@@ -142,14 +147,26 @@ class Defender:
             self.left_out.append(f"detector {name}: {error.message}")
 
     def _calibrate_prada(self) -> None:
-        delta = calibrate_delta(self._streams(self.dataset.val, self._chance(0)), PradaSettings(0.0))
+        delta, _ = self._band
         self.calibration["prada"] = {"delta": delta}
         self.new["prada"] = lambda: Prada(PradaSettings(delta))
 
     def _calibrate_band(self) -> None:
-        delta, ceiling = calibrate_band(self._streams(self.dataset.val, self._chance(0)), PradaSettings(0.0))
+        delta, ceiling = self._band
         self.calibration["band"] = {"delta": delta, "ceiling": ceiling}
         self.new["band"] = lambda: Prada(PradaSettings(delta, ceiling))
+
+    @cached_property
+    def _band(self) -> tuple[float, float]:
+        """The lowest and the highest W of harmless sessions.
+
+        Of training images too: these detectors hold queries against each other and never against what the victim has
+        learned, and the val split alone may be shorter than two of their tests.
+        """
+        train, val = self.dataset.train, self.dataset.val
+        arrays = ((getattr(train, name), getattr(val, name)) for name in ("images", "labels", "patients"))
+        harmless = Split(*(np.concatenate(parts) for parts in arrays))
+        return calibrate_band(self._streams(harmless, self._chance(0), SESSION), PradaSettings(0.0))
 
     def _calibrate_soda(self) -> None:
         if self.network is None:
@@ -164,13 +181,11 @@ class Defender:
         self.calibration[Soda.name] = {"threshold": test.threshold, "rate": settings.rate, "least": float(test.least)}
         self.new[Soda.name] = lambda: Soda(model)
 
-    def _streams(
-        self, split: Split, chance: np.random.Generator
-    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    def _streams(self, split: Split, chance: np.random.Generator, length: int | None = None) -> Sessions:
         labels = split.labels
         if self.network is not None:
             labels = predict(self.network, split.images).argmax(1).astype(np.int64)
-        return patient_streams(split.images, labels, split.patients, self.settings.streams, chance)
+        return patient_streams(split.images, labels, split.patients, self.settings.streams, chance, length)
 
     def _chance(self, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.settings.seed, 0xDE, purpose])
