@@ -134,7 +134,7 @@ class Defender:
         chance, test, streams = self._chance(2), self.dataset.test, self.settings.streams
         if name == Soda.name and self.soda is not None:
             return soda_false_alarms(self.soda, test, streams, chance)
-        return false_alarms(self.new[name], list(self._streams(test, chance)))
+        return false_alarms(self.new[name], list(self._streams(test, chance, SESSION)))
 
     def _calibrate(self, name: str) -> None:
         """Set a detector up; one of several that cannot be had is left out."""
