@@ -72,7 +72,7 @@ def attack_split(
         return fsha_attack(model, known, private, labels, settings.fsha, generator, progress)
     gradients = replace(settings.gradients, everything=which.endswith(EVERYTHING))
     method = which.removesuffix(EVERYTHING)
-    return gradient_attack(model, private, labels, method, gradients, generator, progress)
+    return gradient_attack(model, private, labels, method, gradients, generator, progress, start=known.mean(0))
 
 
 def _inputs(auxiliary: Split, victims: Split) -> tuple[Tensor, Tensor]:
