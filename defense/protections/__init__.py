@@ -14,7 +14,7 @@ from foundation.errors import UsageError
 
 __all__ = ["FACTORIES", "AttackerAware", "ClippedGradients", "GaussianNoise", "NoPeek", "find_protection"]
 
-_FORMS = "none, noise:S, clip:NORM[,NOISE], nopeek:W, aware[:W], psgl; several joined by +, as in psgl+aware:0.3"
+_FORMS = "none, noise:S, clip:NORM[,NOISE], nopeek:W, aware[:W], psgl[:MAP]; several joined by +, as in psgl+aware:0.3"
 
 
 def _numbers(make: Callable[..., Protection], least: int, most: int) -> Callable[[str], Protection]:
@@ -30,10 +30,15 @@ def _numbers(make: Callable[..., Protection], least: int, most: int) -> Callable
 def _psgl(argument: str) -> Protection:
     # Late: a server of three streams that nobody else needs.
     from defense.psgl.protection import PSGL
+    from defense.psgl.saliency import MapSettings
+    from defense.psgl.settings import ClientSettings
 
-    if argument:
-        raise ValueError("it takes no argument")
-    return PSGL()
+    maps = {"": MapSettings(), "normalised": MapSettings("normalised"), "iterated": MapSettings("iterated")}
+    if argument not in maps:
+        raise ValueError("its map is normalised or iterated, or raw where nothing is said")
+    protection = PSGL(ClientSettings(maps[argument]))
+    protection.name = f"psgl:{argument}" if argument else "psgl"
+    return protection
 
 
 # Name to what makes it of the text after its colon ("" where there is none); a ValueError says what is wrong with that.

@@ -38,6 +38,9 @@ def evaluate(
     victims: Annotated[
         int, typer.Option("--victims", min=1, help="Test images that attacks are after, at most.")
     ] = 256,
+    effort: Annotated[
+        float, typer.Option("--effort", min=0.01, help="How long decoders learn: 1 is full strength, 0.5 half as long.")
+    ] = 1.0,
     seed: options.Seed = 0,
     size: options.Size = None,
     skip_bad: options.SkipBad = False,
@@ -55,6 +58,8 @@ def evaluate(
         words = None if labels is None else str(labels)
         settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=words)
         from defense.evaluation import EvaluationSettings, check_names
+        from defense.inversion.attacks import InversionSettings
+        from defense.inversion.decoder import DecoderSettings
         from edgecat.stages.data import load_dataset
         from edgecat.stages.split_evaluation import evaluate_directories
 
@@ -62,6 +67,7 @@ def evaluate(
             inversion=tuple(attack or EvaluationSettings.inversion),
             adversarial=tuple(adversarial or EvaluationSettings.adversarial),
             victims=victims,
+            attacks=InversionSettings(decoder=DecoderSettings(epochs=max(1, round(DecoderSettings.epochs * effort)))),
             seed=seed,
         )
         check_names(tried)

@@ -30,7 +30,8 @@ def train(
         str,
         typer.Option(
             "--protection",
-            help="none, psgl, noise:S, clip:NORM[,NOISE], nopeek:W, aware[:W]; several joined by +. docs/psgl.md.",
+            help="none, psgl[:normalised|iterated], noise:S, clip:NORM[,NOISE], nopeek:W, aware[:W]; several joined by "
+            "+. docs/psgl.md, docs/inversion.md.",
         ),
     ] = "psgl",
     epochs: options.Epochs = None,

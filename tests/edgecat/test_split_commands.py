@@ -60,3 +60,28 @@ def test_settings_that_cannot_be_are_told_in_one_line(
 
 def test_a_directory_without_a_network_is_told(edgecat_here: Here, tmp_path: Path, data: Path) -> None:
     assert "no split network" in edgecat_here("defend", "psgl", "infer", tmp_path, "--data", data).refusal(4)
+
+
+def test_a_trained_network_is_evaluated_once_and_reported(
+    edgecat_here: Here, words: list[object], data: Path, place: Path, tmp_path: Path
+) -> None:
+    edgecat_here(*words, "--in-process", "--resume", "--json")
+    evaluate = ["defend", "psgl", "evaluate", place, "--data", data, "--out", tmp_path, "--victims", 12]
+    evaluate += ["--effort", 0.02, "--adversarial", "fgsm", "--json"]
+    found = edgecat_here(*evaluate).document()
+    [evaluation] = found["evaluations"]
+    assert set(evaluation["accuracy"]["clean"]) == {"decision", "attacked", "recovered", "fused"}
+    assert {inversion["attack"]: len(inversion["mse"]) for inversion in evaluation["inversions"]} == {
+        "mean": 12,
+        "decoder": 12,
+    }
+    page = Path(found["report"]).read_text()
+    assert "What attacks read back" in page
+    assert (tmp_path / "plots" / "readings_1.png").exists()
+    assert edgecat_here(*evaluate).document()["evaluations"] == found["evaluations"]
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 1
+
+
+def test_an_unknown_attack_on_patients_is_told(edgecat_here: Here, place: Path, data: Path, tmp_path: Path) -> None:
+    evaluate = ["defend", "psgl", "evaluate", place, "--data", data, "--out", tmp_path / "out", "--attack", "telepathy"]
+    assert "unknown attack 'telepathy'" in edgecat_here(*evaluate).refusal(2)
