@@ -36,3 +36,34 @@ class Oracle(Protocol):
             DataError: images of another shape or dtype.
             DeviceError: nothing was answered.
         """
+
+
+class StandsBefore:
+    """What stands before an oracle, and passes for it: subclasses answer in their own way.
+
+    Args:
+        oracle: the victim.
+    """
+
+    def __init__(self, oracle: Oracle) -> None:
+        self.oracle = oracle
+
+    @property
+    def identity(self) -> str:
+        """See `Oracle`. Whoever changes answers changes this too: a ledger must not mix them with true ones."""
+        return self.oracle.identity
+
+    @property
+    def policy(self) -> AnswerPolicy:
+        """See `Oracle`."""
+        return self.oracle.policy
+
+    @property
+    def classes(self) -> int:
+        """See `Oracle`."""
+        return self.oracle.classes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """See `Oracle`."""
+        return self.oracle.image_shape

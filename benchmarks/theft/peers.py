@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from attack.hashes import image_hashes
-from attack.oracle import Oracle
+from attack.oracle import Oracle, StandsBefore
 from foundation.answers import Answers
 from foundation.errors import DataError
 from victim.models import build
@@ -190,20 +190,18 @@ def _thief(oracle: Oracle, network: nn.Module) -> Any:
     )
 
 
-class _CountedOracle:
+class _CountedOracle(StandsBefore):
     """Counts and times what a peer asks; ART's own `nb_stolen` is what it was told, not what it did."""
 
     def __init__(self, oracle: Oracle) -> None:
-        self.identity, self.policy = oracle.identity, oracle.policy
-        self.classes, self.image_shape = oracle.classes, oracle.image_shape
-        self._oracle = oracle
+        super().__init__(oracle)
         self.distinct: set[bytes] = set()
         self.queries, self.seconds = 0, 0.0
 
     def query(self, images: NDArray[np.uint8]) -> Answers:
         """See `attack.oracle.Oracle`."""
         start = time.perf_counter()
-        answers = self._oracle.query(images)
+        answers = self.oracle.query(images)
         self.seconds += time.perf_counter() - start
         self.queries += len(images)
         self.distinct.update(image_hashes(images))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from attack.oracle import Oracle
+from attack.oracle import Oracle, StandsBefore
 from defense.detection.detector import Detector
-from foundation.answers import AnswerPolicy, Answers, concatenate
+from foundation.answers import Answers, concatenate
 from foundation.errors import CheckFailed
 from foundation.progress import SILENT, Progress
 
@@ -15,7 +15,7 @@ from foundation.progress import SILENT, Progress
 PIECE = 256
 
 
-class WatchedOracle:
+class WatchedOracle(StandsBefore):
     """Stands before an oracle, and is one: a detector sees every query and every answer.
 
     Args:
@@ -27,29 +27,10 @@ class WatchedOracle:
     """
 
     def __init__(self, oracle: Oracle, detector: Detector, *, blocks: bool, progress: Progress = SILENT) -> None:
-        self.oracle, self.detector, self.blocks, self.progress = oracle, detector, blocks, progress
+        super().__init__(oracle)
+        self.detector, self.blocks, self.progress = detector, blocks, progress
         self.alarm: int | None = None
         """Number of the query at which the alarm was raised, from 0."""
-
-    @property
-    def identity(self) -> str:
-        """See `attack.oracle.Oracle`: what answers is the victim."""
-        return self.oracle.identity
-
-    @property
-    def policy(self) -> AnswerPolicy:
-        """See `attack.oracle.Oracle`."""
-        return self.oracle.policy
-
-    @property
-    def classes(self) -> int:
-        """See `attack.oracle.Oracle`."""
-        return self.oracle.classes
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """See `attack.oracle.Oracle`."""
-        return self.oracle.image_shape
 
     def query(self, images: NDArray[np.uint8]) -> Answers:
         """See `attack.oracle.Oracle`.

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attack.hashes import image_hashes
-from attack.oracle import Oracle
+from attack.oracle import Oracle, StandsBefore
 from defense.ownership.key import fingerprint
 from defense.ownership.registry import WatermarkSet
 from defense.ownership.watermark import Watermark
-from foundation.answers import AnswerPolicy, Answers
+from foundation.answers import Answers
 
 
-class WatermarkedOracle:
+class WatermarkedOracle(StandsBefore):
     """Stands before an oracle, and is one; alters a few answers and remembers which.
 
     On the host, where the owner serves the answers: on a phone the key would be in the thief's hand.
@@ -26,7 +26,8 @@ class WatermarkedOracle:
     """
 
     def __init__(self, oracle: Oracle, watermark: Watermark) -> None:
-        self.oracle, self.watermark = oracle, watermark
+        super().__init__(oracle)
+        self.watermark = watermark
         self.answered = 0
         """Images so far, repeated ones too."""
         self._altered: dict[bytes, tuple[NDArray[np.uint8], int, int]] = {}
@@ -36,21 +37,6 @@ class WatermarkedOracle:
     def identity(self) -> str:
         """Not the victim's own: a ledger of marked answers must not be mixed with one of true answers."""
         return f"{self.oracle.identity} watermark {fingerprint(self.watermark.key)}"
-
-    @property
-    def policy(self) -> AnswerPolicy:
-        """See `attack.oracle.Oracle`."""
-        return self.oracle.policy
-
-    @property
-    def classes(self) -> int:
-        """See `attack.oracle.Oracle`."""
-        return self.oracle.classes
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """See `attack.oracle.Oracle`."""
-        return self.oracle.image_shape
 
     def query(self, images: NDArray[np.uint8]) -> Answers:
         """See `attack.oracle.Oracle`."""

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
-from attack.oracle import Oracle
-from foundation.answers import AnswerPolicy, Answers
+from attack.oracle import Oracle, StandsBefore
+from foundation.answers import Answers
 from foundation.errors import UsageError
 from victim.step import as_input
 
@@ -26,7 +26,7 @@ _AT_ONCE = 16_000_000
 MOST_CLASSES_KEPT = 12
 
 
-class MadOracle:
+class MadOracle(StandsBefore):
     """Another oracle's scores, poisoned: satisfies `attack.oracle.Oracle`.
 
     Maximizing Angular Deviation: of all answers within a budget, the one whose gradient would turn a thief's training
@@ -54,7 +54,8 @@ class MadOracle:
             )
         if keep_top1 and oracle.classes > MOST_CLASSES_KEPT:
             raise UsageError(f"MAD-argmax tries 2^(classes - 1) answers: {oracle.classes} classes are too many")
-        self.oracle, self.budget, self.keep_top1 = oracle, budget, keep_top1
+        super().__init__(oracle)
+        self.budget, self.keep_top1 = budget, keep_top1
         self.surrogate = surrogate.eval()
         self._gram = gram_of(self.surrogate)
 
@@ -62,21 +63,6 @@ class MadOracle:
     def identity(self) -> str:
         """The victim's with the defence behind it: its answers are not interchangeable with others."""
         return f"{self.oracle.identity} mad{'-argmax' if self.keep_top1 else ''}:{self.budget:g}"
-
-    @property
-    def policy(self) -> AnswerPolicy:
-        """What an answer carries: the probability of every class."""
-        return self.oracle.policy
-
-    @property
-    def classes(self) -> int:
-        """How many classes the victim knows."""
-        return self.oracle.classes
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width, channels of the images it takes."""
-        return self.oracle.image_shape
 
     def query(self, images: NDArray[np.uint8]) -> Answers:
         """See `attack.oracle.Oracle`; `device_ns` is the device's, without the poisoning."""
