@@ -89,6 +89,7 @@ def main(
     description: str,
     *,
     resumable: Callable[[bool, Path], Measured] | None = None,
+    so_far: Callable[[Path], Measured] | None = None,
 ) -> int:
     """Parse `--json`, `--quick` and `--record`, measure, print; the exit code says whether every check holds.
 
@@ -98,6 +99,7 @@ def main(
         description: for `--help`.
         resumable: takes `quick` and a directory in place of `measure`, and goes on with what an earlier run left there:
             `--work` names it.
+        so_far: takes that directory and gives what it holds already, without measuring: `--so-far`.
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -105,10 +107,16 @@ def main(
     parser.add_argument("--record", type=Path, help="also append the document to this JSON Lines file")
     if resumable is not None:
         parser.add_argument("--work", type=Path, help="keep what is measured here, and go on with it when run again")
+    if so_far is not None:
+        parser.add_argument("--so-far", action="store_true", help="measure nothing more: give what --work holds")
     chosen = parser.parse_args()
     before = context()
     with _stdout_kept():
-        if resumable is not None and chosen.work is not None:
+        if so_far is not None and chosen.so_far:
+            if chosen.work is None:
+                parser.error("--so-far wants --work")
+            raw, checks = so_far(chosen.work)
+        elif resumable is not None and chosen.work is not None:
             raw, checks = resumable(chosen.quick, chosen.work)
         else:
             raw, checks = measure(chosen.quick)

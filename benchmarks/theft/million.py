@@ -59,14 +59,17 @@ def measure(oracle: Oracle, folder: Path, *, quick: bool = False) -> _Raw:
     return _figures(asking.asked, asked, channel, memory, size)
 
 
-def checks(raw: dict[str, Any], quick: bool = False) -> list[Check]:
-    """The bounds of the issue over what `measure` gave; a quick run does not stand for the million."""
-    queries = raw["queries"]
+def checks(raw: dict[str, Any] | None, quick: bool = False) -> list[Check]:
+    """The bounds of the issue over what `measure` gave, if it did; a quick run does not stand for the million."""
+    queries = share = beyond = grown = None
+    if raw is not None:
+        queries, share = raw["queries"], raw["share"]
+        beyond, grown = raw["file_bytes"] / raw["queries"] - HASH_BYTES, raw["growth_kib"] / 1024
     return [
         at_least("queries through one ledger", None if quick else queries, 1_000_000),
-        at_least("rate with the ledger, share of the channel's", raw["share"], 0.8),
-        at_most("ledger beyond the images' hashes", raw["file_bytes"] / queries - HASH_BYTES, 100, "bytes/query"),
-        at_most("host memory grown meanwhile", None if quick else raw["growth_kib"] / 1024, 64, "MiB"),
+        at_least("rate with the ledger, share of the channel's", share, 0.8),
+        at_most("ledger beyond the images' hashes", beyond, 100, "bytes/query"),
+        at_most("host memory grown meanwhile", None if quick else grown, 64, "MiB"),
     ]
 
 

@@ -6,15 +6,17 @@ query not asked again, a thief on record not trained again.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pydantic import JsonValue
-
+from benchmarks import records
 from benchmarks.command import run_edgecat
+from benchmarks.summary import summarise
 
 RECIPE = "tflite_int8"
+
+Raw = dict[str, Any]
 
 # What is kept of each thief: everything but its predictions.
 _KEPT = (
@@ -92,20 +94,30 @@ def victim(data: Data, work: Path) -> Path:
     return model
 
 
-def send(data: Data, model: Path, plan: Plan, work: Path) -> dict[str, JsonValue]:
+def send(data: Data, model: Path, plan: Plan, work: Path) -> Raw:
     """Carry out a plan; every thief's record without its predictions, and what it gained beyond labels."""
     out = work / data.name / plan.name
-    summary = run_edgecat(["attack", str(model), "--data", data.source, "--out", str(out), *plan.options])
-    records = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
-    thieves = [{key: record[key] for key in _KEPT} for record in records if record["kind"] == "attack"]
-    return {"thieves": thieves, "summary": summary["attacks"], "gains": summary["gains"]}
+    run_edgecat(["attack", str(model), "--data", data.source, "--out", str(out), *plan.options])
+    return collected(data, plan, work)
 
 
-def victim_facts(model: Path, data: Data, work: Path) -> dict[str, JsonValue]:
-    """The victim's accuracy on the device, from the first plan that was carried out."""
+def collected(data: Data, plan: Plan, work: Path) -> Raw:
+    """What `work` holds of a plan that was carried out, perhaps in part; empty: nothing yet."""
+    results = work / data.name / plan.name / "results.jsonl"
+    if not results.is_file():
+        return {}
+    found = records.read(results)
+    thieves = [record.model_dump(mode="json", include=set(_KEPT)) for record in found if record.kind == "attack"]
+    summary = summarise(found).model_dump(mode="json")
+    # Class by class it would fill the record.
+    attacks = [{key: value for key, value in one.items() if key != "class_fidelity"} for one in summary["attacks"]]
+    return {"thieves": thieves, "summary": attacks, "gains": summary["gains"]} if thieves else {}
+
+
+def victim_facts(data: Data, work: Path) -> Raw:
+    """The victim's accuracy on the device, from the first plan that was carried out; empty where none was."""
     for results in sorted((work / data.name).glob("*/results.jsonl")):
-        for line in results.read_text().splitlines():
-            record = json.loads(line)
-            if record["kind"] == "accuracy_on_device":
-                return {key: record[key] for key in ("accuracy", "accuracy_ci", "images", "engine")}
-    raise LookupError(f"no record of what {model} answers")
+        for record in records.read(results):
+            if record.kind == "accuracy_on_device":
+                return record.model_dump(mode="json", include={"accuracy", "accuracy_ci", "images", "engine"})
+    return {}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fabricated_records import RecordMaker
 
-from benchmarks.extraction import ACTIVE, checks, plans
+from benchmarks import records
+from benchmarks.extraction import ACTIVE, checks, plans, so_far
 from benchmarks.proof import Check
 from benchmarks.theft.side_by_side import TIMED
 
@@ -103,3 +106,18 @@ def test_random_stands_beside_every_strategy() -> None:
             assert "--no-baseline" not in plan.options
     active = next(plan for plan in itertools.chain(*plans("phantom", quick=False)) if plan.name == "active")
     assert all(name in active.options for name in ACTIVE)
+
+
+def test_what_a_run_has_done_so_far_is_told_and_the_rest_has_no_verdict(tmp_path: Path) -> None:
+    run = RecordMaker()
+    place = tmp_path / "phantom" / "hundred" / "results.jsonl"
+    changes = {"pool": "pd:100", "strategy": "amplify", "budget": 50_000, "disagreement": 0.02}
+    made = [run.device(), run.accuracy_on_device("tflite_int8")]
+    for record in [*made, *(run.attack("tflite_int8", seed, **changes) for seed in (0, 1))]:
+        records.append(place, record)
+    raw, found = so_far(tmp_path)
+    assert [thief["seed"] for thief in raw["phantom"]["hundred"]["thieves"]] == [0, 1]  # type: ignore[index,call-overload]
+    verdicts = {check.name: check.ok for check in found}
+    assert verdicts.pop("phantom, 100 images, 50,000 queries: fidelity") is True
+    assert verdicts.pop("phantom, 100 images, 50,000 queries: relative accuracy") is True
+    assert set(verdicts.values()) == {None}
