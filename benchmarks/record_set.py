@@ -15,10 +15,12 @@ from benchmarks.records import (
     ArtifactRecord,
     Attack,
     Context,
+    DetectionReport,
     Device,
     DeviceKind,
     Gain,
     Latency,
+    PolicyComparison,
     Record,
     SplitEvaluation,
     Victim,
@@ -94,6 +96,17 @@ class RecordSet:
         """Split networks, in the order of their first evaluation."""
         found = self._of(SplitEvaluation)
         return list({(r.dataset_sha256, r.protection, r.depth, r.smashed, r.seed): r for r in found}.values())
+
+    @cached_property
+    def policy_comparisons(self) -> list[PolicyComparison]:
+        """Answer policies, the latest comparison of each artefact, pool and budget."""
+        found = self._of(PolicyComparison)
+        return list({(r.artifact, r.device_kind, r.pool, r.strategy, r.budget): r for r in found}.values())
+
+    @cached_property
+    def detections(self) -> list[DetectionReport]:
+        """Detectors' words on thieves, the latest of each victim and policy."""
+        return list({(r.victim, r.answers): r for r in self._of(DetectionReport)}.values())
 
     def device_of(self, record: AccuracyOnDevice | Latency | Attack | Gain) -> tuple[str, DeviceKind]:
         """Label and kind of the device that a record was made on: the device record of its run."""

@@ -31,7 +31,18 @@ from benchmarks.schema import (
     Victim,
 )
 from benchmarks.schema_base import RAW_LIMIT, SCHEMA_VERSION, DeviceKind, Interval
-from benchmarks.schema_defence import Inversion, SplitEvaluation, StepCost
+from benchmarks.schema_defence import (
+    Alarm,
+    DetectionReport,
+    FalseAlarmRate,
+    Inversion,
+    PolicyComparison,
+    PolicyResult,
+    PolicyThief,
+    SplitEvaluation,
+    StepCost,
+    WatchedThief,
+)
 from benchmarks.schema_theft import Attack, Calibration, Gain, OfThief, Saliency, Transfer
 from foundation.errors import DataError, UsageError
 from foundation.progress import SILENT, Progress
@@ -40,14 +51,17 @@ __all__ = [
     "RAW_LIMIT",
     "SCHEMA_VERSION",
     "AccuracyOnDevice",
+    "Alarm",
     "ArtifactRecord",
     "Attack",
     "Calibration",
     "Context",
     "DatasetFacts",
+    "DetectionReport",
     "Device",
     "DeviceKind",
     "Distribution",
+    "FalseAlarmRate",
     "Gain",
     "Interval",
     "Inversion",
@@ -56,6 +70,9 @@ __all__ = [
     "Memory",
     "OfThief",
     "Parity",
+    "PolicyComparison",
+    "PolicyResult",
+    "PolicyThief",
     "Record",
     "Saliency",
     "SplitEvaluation",
@@ -64,6 +81,7 @@ __all__ = [
     "Transfer",
     "Validity",
     "Victim",
+    "WatchedThief",
     "append",
     "read",
 ]

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Union
 from pydantic import Field, JsonValue, model_validator
 
 from benchmarks.schema_base import RAW_LIMIT, BaseRecord, Count, DeviceKind, Interval, Model, Seconds, Share
-from benchmarks.schema_defence import SplitEvaluation
+from benchmarks.schema_defence import DetectionReport, PolicyComparison, SplitEvaluation
 from benchmarks.schema_theft import Attack, Gain
 from foundation.manifest import Precision, Runtime
 
@@ -225,7 +225,17 @@ class Latency(BaseRecord):
 
 Record = Annotated[
     Union[  # noqa: UP007 - a runtime value on 3.10
-        Context, Victim, ArtifactRecord, Device, AccuracyOnDevice, Latency, Attack, Gain, SplitEvaluation
+        Context,
+        Victim,
+        ArtifactRecord,
+        Device,
+        AccuracyOnDevice,
+        Latency,
+        Attack,
+        Gain,
+        SplitEvaluation,
+        PolicyComparison,
+        DetectionReport,
     ],
     Field(discriminator="kind"),
 ]

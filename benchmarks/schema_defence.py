@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, Optional
 
-from benchmarks.schema_base import BaseRecord, Count, Model, Seconds, Share
+from benchmarks.schema_base import BaseRecord, Count, DeviceKind, Interval, Model, Seconds, Share
 
 
 class Inversion(Model):
@@ -75,3 +75,128 @@ class SplitEvaluation(BaseRecord):
     inversions: list[Inversion]
     cost: StepCost | None
     client_sha256: str
+
+
+class PolicyThief(Model):
+    """One copycat against the undefended victim on the test split.
+
+    Attributes:
+        learns: the whole answers, or the best class of each.
+        queries: paid for.
+        refused: how many of them were not answered.
+        predictions: its class for each test image: the raw sample.
+    """
+
+    learns: Literal["labels", "scores"]
+    seed: Count
+    queries: Count
+    refused: Count
+    accuracy: Share
+    fidelity: Share
+    relative_accuracy: float
+    predictions: list[int]
+
+
+class PolicyResult(Model):
+    """One answer policy: what it costs an honest user, and what is left to steal; see `defense.policies.utility`.
+
+    Attributes:
+        applied: on the device, or on the host's side of it.
+        keeps_top1: whether the best class stays by construction, wherever there is an answer.
+        refused: share of test images that are not answered.
+        accuracy: a refusal is not right.
+        ece, brier, probability_change: None where no probability is told.
+    """
+
+    policy: str
+    applied: Literal["device", "host"]
+    keeps_top1: bool
+    refused: Share
+    accuracy: Share
+    top1_changed: Share
+    ece: float | None
+    brier: float | None
+    probability_change: float | None
+    thieves: list[PolicyThief]
+
+
+class PolicyComparison(BaseRecord):
+    """Answer policies on one deployed model.
+
+    Attributes:
+        budget: queries of each thief.
+        victim_accuracy: of the undefended answers.
+        constant_fidelity: what a thief gets that always names the victim's most frequent class.
+    """
+
+    kind: Literal["policies"] = "policies"
+    artifact: str
+    device_kind: DeviceKind
+    engine: str
+    dataset: str
+    pool: str
+    strategy: str
+    thief_architecture: str
+    budget: Count
+    effort: float
+    victim_accuracy: Share
+    constant_fidelity: Share
+    results: list[PolicyResult]
+
+
+class Alarm(Model):
+    """What a detector said of a stream of queries.
+
+    Attributes:
+        observed: queries it has seen.
+        alarm: queries until its alarm, from 1; None: there was none.
+    """
+
+    detector: str
+    observed: Count
+    alarm: Optional[Count]  # noqa: UP045 - read at run time, also on 3.10
+
+
+class WatchedThief(Model):
+    """A thief of a ledger, replayed under the detectors' eyes."""
+
+    pool: str
+    strategy: str
+    seed: Count
+    queries: Count
+    alarms: list[Alarm]
+
+
+class FalseAlarmRate(Model):
+    """What a detector said of streams in which nobody steals.
+
+    Attributes:
+        length: queries of the longest stream.
+        alarms: for each stream the queries until the alarm, or None.
+        rate: share of the streams with an alarm, with its 95 % interval.
+    """
+
+    detector: str
+    length: Count
+    alarms: list[int | None]
+    rate: Share
+    interval: Interval
+
+
+class DetectionReport(BaseRecord):
+    """Detectors on every thief of a ledger, and on patients.
+
+    Attributes:
+        victim: sha256 of the model that answered.
+        answers: the policy.
+        calibration: what each detector's alarm was set to.
+        left_out: thieves and detectors that nothing is said of, and why.
+    """
+
+    kind: Literal["detection"] = "detection"
+    victim: str
+    answers: str
+    calibration: dict[str, dict[str, float]]
+    thieves: list[WatchedThief]
+    false_alarms: list[FalseAlarmRate]
+    left_out: list[str]

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record_set import RecordSet
-from benchmarks.records import Context, DeviceKind, Record, Victim
+from benchmarks.records import DeviceKind, Record, Victim
 from benchmarks.report import plots, tables, words
 from benchmarks.report.content import Code, Picture, Report, Section, Table, drawn
+from benchmarks.report.defences import detection_section, policies_section, policies_verdict
 from benchmarks.report.drawing import Drawing
 from benchmarks.report.pictures import contact_sheet
 from benchmarks.report.queried import QueriedImages, queried_section
@@ -99,15 +100,13 @@ def compose(
     for number, (device, kind) in enumerate(_devices(summary), start=1):
         sections.append(_device_section(held, summary, device, kind, number, drawings))
     sections += _theft_sections(held, summary, queried, drawings, pictures)
-    split = splits_section(held, readings, pictures)
-    sections += [] if split is None else [split]
+    sections += _defence_sections(held, readings, drawings, pictures)
     sections.append(_conditions_section(held))
-    data = held.victim.dataset.name if held.victim else _data(held.context)
-    places = words.listing([words.place(device, kind) for device, kind in _devices(summary)] or ["no device"])
+    data = held.victim.dataset.name if held.victim else _data(held)
     runs = list(dict.fromkeys(record.run_id for record in held.records))
     when = max(record.created for record in held.records)
     return Report(
-        title=f"What {data} leaks on {places}" if summary.attacks else f"{data} on {places}",
+        title=_title(data, summary),
         facts=f"edgecat, {when:%d %B %Y, %H:%M} UTC, run {words.listing(runs)}",
         verdict=_verdict(held, summary),
         cautions=words.cautions(summary, held.context),
@@ -117,18 +116,38 @@ def compose(
     )
 
 
+def _defence_sections(
+    held: RecordSet, readings: Sequence[Readings], drawings: list[Drawing], pictures: dict[str, bytes]
+) -> list[Section]:
+    found = (
+        policies_section(held.policy_comparisons),
+        detection_section(held.detections, drawings),
+        splits_section(held, readings, pictures),
+    )
+    return [section for section in found if section is not None]
+
+
 def _verdict(held: RecordSet, summary: Summary) -> list[str]:
-    """What was found, first of patients, then of the model; of a model only where there is one."""
-    of_patients = split_verdict(held.split_evaluations)
-    if of_patients and not (summary.attacks or summary.artifacts):
-        return of_patients
-    return [*of_patients, *verdict(summary)]
+    """What was found, first of defences, then of the model; of a model only where one was attacked."""
+    of_defences = [*split_verdict(held.split_evaluations), *policies_verdict(held.policy_comparisons)]
+    if (of_defences or held.detections) and not (summary.attacks or summary.artifacts):
+        return of_defences
+    return [*of_defences, *verdict(summary)]
 
 
-def _data(context: Context | None) -> str:
-    """The data's name where nobody trained on them: as the settings have it, without their place."""
-    named = None if context is None else context.settings.get("data")
-    return Path(str(named)).name if named else "unnamed data"
+def _title(data: str, summary: Summary) -> str:
+    devices = [words.place(device, kind) for device, kind in _devices(summary)]
+    if not devices:
+        return f"What protects {data}"
+    places = words.listing(devices)
+    return f"What {data} leaks on {places}" if summary.attacks else f"{data} on {places}"
+
+
+def _data(held: RecordSet) -> str:
+    """The data's name where nobody trained on them: as defences or the settings have it, without their place."""
+    of_defences = [one.dataset for one in held.split_evaluations] + [one.dataset for one in held.policy_comparisons]
+    named = None if held.context is None else held.context.settings.get("data")
+    return of_defences[0] if of_defences else Path(str(named)).name if named else "unnamed data"
 
 
 def _victim_section(victim: Victim, drawings: list[Drawing]) -> Section:

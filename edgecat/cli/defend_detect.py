@@ -45,9 +45,9 @@ def detect(
         float, typer.Option("--rate", min=0.001, max=0.5, help="Share of harmless sessions that soda may disturb.")
     ] = 0.01,
     seed: options.Seed = 0,
-    plot: Annotated[
+    out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--plot", help="Draw the result as a PNG file."),
+        typer.Option("--out", help="Add the result to records and report in this directory, as the attack's own."),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -67,12 +67,14 @@ def detect(
             words = None if labels is None else str(labels)
             given = make_settings(data=data, seed=data_seed, size=size, labels=words)
         result = measure(source, given, checkpoint, settings, output)
-        if plot is not None:
-            from edgecat.stages.detect_plot import draw_detection
-            from foundation.files import write_bytes
+        text = _table(result)
+        if out is not None:
+            from edgecat.stages.detect import attacked_data
+            from edgecat.stages.recorded import add_to_report, detection_record
 
-            write_bytes(plot, draw_detection(result).png)
-        output.result(result.document(), _table(result))
+            page = add_to_report(out, detection_record(result), attacked_data(source, given, output), output)
+            text += f"\nreport: {page}"
+        output.result(result.document(), text)
 
 
 def _table(result: DetectionResult) -> str:

@@ -56,7 +56,7 @@ def policies(
     size: options.Size = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--out", help="Keep the ledgers in this directory: started again, no query is asked twice."),
+        typer.Option("--out", help="Directory for ledgers, results.jsonl and the report: no query is asked twice."),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -94,7 +94,12 @@ def policies(
         check_settings(settings, defences)
         dataset = load_dataset(settings, output)
         report = measure_policies(artifact, dataset, defences, settings, key=key, out=out, progress=output)
-        output.result(report.document(), table(report))
+        text = table(report)
+        if out is not None:
+            from edgecat.stages.recorded import add_to_report, policy_record
+
+            text += f"\nreport: {add_to_report(out, policy_record(report), dataset, output)}"
+        output.result(report.document(), text)
 
 
 def table(report: PolicyReport) -> str:

@@ -212,9 +212,7 @@ def detect(
         DataError: other data, another walk, a spoilt ledger.
     """
     path = find_ledger(place)
-    walked = given or past_settings(path, progress)
-    if walked is None:
-        raise UsageError(f"no results.jsonl beside {path} tells how it was made", hint="give --data of the attack")
+    walked = _walked(path, given, progress)
     dataset = load_dataset(walked, progress)
     own = path.parent / "victim" / "victim.safetensors"
     known = checkpoint or (own if own.is_file() else None)
@@ -234,6 +232,18 @@ def detect(
     return DetectionResult(
         identity.victim, str(identity.policy), defender.calibration, detected, defender.false_alarms(), left_out
     )
+
+
+def attacked_data(place: Path, given: RunSettings | None, progress: Progress = SILENT) -> Dataset:
+    """The data set behind a ledger; arguments as `detect` has them."""
+    return load_dataset(_walked(find_ledger(place), given, progress), progress)
+
+
+def _walked(ledger: Path, given: RunSettings | None, progress: Progress) -> RunSettings:
+    walked = given or past_settings(ledger, progress)
+    if walked is None:
+        raise UsageError(f"no results.jsonl beside {ledger} tells how it was made", hint="give --data of the attack")
+    return walked
 
 
 def _detected(defender: Defender, ledger: Ledger, thief: PastThief, walked: RunSettings) -> DetectedThief | None:

@@ -68,8 +68,7 @@ def run(capfd: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, st
 
 
 def test_every_thief_is_told_with_the_false_alarms(attacked: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    plot = attacked / "detection.png"
-    code, out, _ = run(capfd, "defend", "detect", attacked, "--streams", 3, "--plot", plot, "--json")
+    code, out, _ = run(capfd, "defend", "detect", attacked, "--streams", 3, "--out", attacked / "told", "--json")
     assert code == 0
     document = json.loads(out)
     assert [(thief["pool"], thief["seed"], thief["queries"]) for thief in document["thieves"]] == [
@@ -84,7 +83,9 @@ def test_every_thief_is_told_with_the_false_alarms(attacked: Path, capfd: pytest
     # Without a checkpoint there is no soda; what a user asked is nobody's walk.
     assert any("soda" in line for line in document["left_out"])
     assert any("query" in line for line in document["left_out"])
-    assert plot.read_bytes()[:4] == b"\x89PNG"
+    told = (attacked / "told" / "report.html").read_text()
+    assert "Queries until the alarm" in told
+    assert (attacked / "told" / "plots" / "detection_1.png").exists()
 
 
 def test_another_ledger_than_the_records_tell_is_refused(attacked: Path, capfd: pytest.CaptureFixture[str]) -> None:
