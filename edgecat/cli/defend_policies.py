@@ -14,7 +14,7 @@ from edgecat.cli.output import Output
 if TYPE_CHECKING:
     from defense.policies.records import PolicyReport, PolicyResult
 
-DEFAULT = ("label", "topk:2", "scores", "round:1", "noise:0.1", "reverse_sigmoid:1,0.2", "confident:0.6", "mad:0.5")
+DEFAULT = ("label", "topk:2", "scores", "round:1", "noise:0.1", "reverse_sigmoid:1,0.5", "confident:0.6", "mad:0.5")
 
 
 def policies(
