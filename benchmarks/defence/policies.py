@@ -18,7 +18,8 @@ Raw = dict[str, JsonValue]
 # As strong as leaves the victim's accuracy alone: the surer a victim is, the more it takes.
 REVERSE = {"phantom": "reverse_sigmoid:1,0.8", "chestxray64": "reverse_sigmoid:1,0.5"}
 POLICIES = (
-    "label", "topk:2", "scores", "round:1", "noise:0.1", *REVERSE.values(), "confident:0.6", "mad:0.5", "mad_argmax:0.5",
+    "label", "topk:2", "scores", "round:1", "noise:0.1", *REVERSE.values(), "confident:0.6", "mad:0.5",
+    "mad_argmax:0.5",
 )  # fmt: skip
 POOLS = {"phantom": "proxy", "chestxray64": "pd:100"}
 
