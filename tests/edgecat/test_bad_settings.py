@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(60)
     [
         ("--runtime onnx", "unknown runtime 'onnx'"),
         ("--precision int4", "unknown precision 'int4'"),
-        ("--answers logits", "unknown answer policy 'logits'"),
+        ("--answers odds", "unknown answer policy 'odds'"),
         ("--answers topk:0", "unknown answer policy 'topk:0'"),
         ("--budget 0", "'0' is no number of queries"),
         ("--budget -5", "'-5' is no number of queries"),
