@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 from torch import nn
 
-from attack.copycat import Lesson, settings_for, train_copycat
+from attack.copycat import Lesson, train_copycat
 from attack.oracle import Oracle
 from attack.pools import find_pool
 from attack.strategies.amplify import grown
@@ -60,11 +60,12 @@ def measure(data: Data, model: Path, work: Path, quick: bool) -> Raw:
 
 def measure_watermark(data: Data, model: Path, quick: bool) -> Raw:
     """A thief of marked answers and one of true answers to the same images, before the owner's verification."""
-    dataset, count = load(data.source), 250 if quick else MARKED
+    dataset, count = load(data.source), 2_000 if quick else MARKED
     images = grown(find_pool("pd:100", dataset, 0), count, 0).take(np.arange(count))
     with open_device("embedded") as opened, deploy(opened, load_artifact(model)) as deployed:
         marked = WatermarkedOracle(deployed, Watermark(secrets.token_bytes(32), RATE))
-        copies = {"copy": _stolen(marked, images), "innocent": _stolen(deployed, images)}
+        effort = 0.05 if quick else 1.0
+        copies = {"copy": _stolen(marked, images, effort), "innocent": _stolen(deployed, images, effort)}
         reference = deployed.query(dataset.test.images).top1()
     registered = marked.registered()
     labels = {name: predict(network, registered.images).argmax(1) for name, network in copies.items()}
@@ -93,10 +94,9 @@ def checks(name: str, raw: dict[str, Any] | None, quick: bool) -> list[Check]:
     ]
 
 
-def _stolen(oracle: Oracle, images: NDArray[np.uint8]) -> nn.Module:
-    lesson = Lesson(((images, oracle.query(images)),), varies=True)
-    settings = settings_for(len(images), varies=True)
-    return train_copycat(lesson, "stacked", 0, settings=settings).network
+def _stolen(oracle: Oracle, images: NDArray[np.uint8], effort: float) -> nn.Module:
+    lesson = Lesson(((images, oracle.query(images)),), varies=True, effort=effort)
+    return train_copycat(lesson, "stacked", 0).network
 
 
 def _fidelity(network: nn.Module, images: NDArray[np.uint8], reference: NDArray[np.int64]) -> float:
