@@ -27,7 +27,7 @@ BATCHES = 12
 def measure(data: Data, work: Path, quick: bool) -> Raw:
     """Milliseconds of a step, client and server together, by round; and what crosses the channel between processes."""
     rounds: dict[str, list[float]] = {}
-    for seed in range(3 if quick else ROUNDS):
+    for seed in range(2 if quick else ROUNDS):
         # In turns, so that the noise of a shared machine meets all.
         for name in TIMED:
             rounds.setdefault(name, []).append(_milliseconds(data, name, seed))

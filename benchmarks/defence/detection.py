@@ -46,15 +46,23 @@ def measure(data: Data, model: Path, work: Path, quick: bool) -> Raw:
     checkpoint = work / data.name / "victim.safetensors"
     pools = {pool: names for pool, names in THIEVES.items() if pool != "proxy" or data.name == "phantom"}
     if quick:
-        pools = {"npd": ("random",), "pd:100": ("amplify",)}
+        pools = {"npd": ("random",)}
     found: Raw = {}
     for pool, strategies in pools.items():
         out = work / data.name / "detection" / pool.replace(":", "-")
         words = [word for name in strategies for word in ("--strategy", name)]
-        size = ["--budgets", "250" if quick else QUERIES, "--seeds", "1" if quick else "3", "--effort", EFFORT]
+        size = [
+            "--budgets",
+            "250" if quick else QUERIES,
+            "--seeds",
+            "1" if quick else "3",
+            "--effort",
+            "0.05" if quick else EFFORT,
+        ]
         place = ["--data", data.source, "--pool", pool, "--out", str(out), "--no-gains", "--no-baseline"]
         run_edgecat(["attack", str(model), *place, *size, *words])
-        found[pool] = run_edgecat(["defend", "detect", str(out), "--checkpoint", str(checkpoint)])
+        streams = ["--streams", "10" if quick else "100"]
+        found[pool] = run_edgecat(["defend", "detect", str(out), "--checkpoint", str(checkpoint), *streams])
     return found
 
 
@@ -64,7 +72,7 @@ def measure_watermark(data: Data, model: Path, quick: bool) -> Raw:
     images = grown(find_pool("pd:100", dataset, 0), count, 0).take(np.arange(count))
     with open_device("embedded") as opened, deploy(opened, load_artifact(model)) as deployed:
         marked = WatermarkedOracle(deployed, Watermark(secrets.token_bytes(32), RATE))
-        effort = 0.05 if quick else 1.0
+        effort = 0.02 if quick else 1.0
         copies = {"copy": _stolen(marked, images, effort), "innocent": _stolen(deployed, images, effort)}
         reference = deployed.query(dataset.test.images).top1()
     registered = marked.registered()

@@ -38,7 +38,7 @@ def measure(data: Data, work: Path, quick: bool) -> Raw:
     protections, seeds = ((PLAIN, PSGL), 1) if quick else (PROTECTIONS, SEEDS)
     for seed in range(seeds):
         networks = [_trained(data, protection, seed, place, quick) for protection in protections]
-        tried = (("mean", "decoder"), ("fgsm",)) if quick else (INVERSION, ADVERSARIAL)
+        tried = (("mean", "idlg"), ("fgsm",)) if quick else (INVERSION, ADVERSARIAL)
         words = [
             *(word for name in tried[0] for word in ("--attack", name)),
             *(word for name in tried[1] for word in ("--adversarial", name)),
