@@ -137,7 +137,8 @@ def make_settings(**values: object) -> RunSettings:
         UsageError: an unknown or impossible setting.
     """
     try:
-        settings = RunSettings.model_validate(values)
+        # A path is kept as it is written, so that settings fit into TOML and JSON.
+        settings = RunSettings.model_validate({k: str(v) if isinstance(v, Path) else v for k, v in values.items()})
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"setting {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

@@ -51,6 +51,10 @@ class Costs:
         """float64 [5, steps]: the rows are `COLUMNS`."""
         return torch.tensor([getattr(self, name) for name in COLUMNS], dtype=torch.float64).reshape(len(COLUMNS), -1)
 
+    def medians(self) -> dict[str, float]:
+        """Over the steps, one or more, by the names of `COLUMNS`."""
+        return dict(zip(COLUMNS, self.tensor().median(dim=1).values.tolist(), strict=True))
+
     @classmethod
     def of(cls, table: Tensor) -> Costs:
         """The way back from `tensor`."""

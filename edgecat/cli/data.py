@@ -36,9 +36,7 @@ def show(
         from edgecat.stages.data import load_dataset
         from foundation.files import write_bytes
 
-        settings = make_settings(
-            data=data, seed=seed, size=size, skip_bad=skip_bad, labels=None if labels is None else str(labels)
-        )
+        settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=labels)
         dataset = load_dataset(settings, output)
         test = dataset.test
         write_bytes(out, contact_sheet(test.images, test.labels, dataset.class_names, per_class))

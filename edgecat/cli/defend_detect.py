@@ -64,8 +64,7 @@ def detect(
         settings = DetectSettings(names, queries, streams, rate, seed)
         given = None
         if data is not None:
-            words = None if labels is None else str(labels)
-            given = make_settings(data=data, seed=data_seed, size=size, labels=words)
+            given = make_settings(data=data, seed=data_seed, size=size, labels=labels)
         result = measure(source, given, checkpoint, settings, output)
         text = _table(result)
         if out is not None:

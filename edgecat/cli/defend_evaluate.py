@@ -55,8 +55,7 @@ def evaluate(
     with Output(json) as output:
         from edgecat.settings import make_settings
 
-        words = None if labels is None else str(labels)
-        settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=words)
+        settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=labels)
         from defense.evaluation import EvaluationSettings, check_names
         from defense.inversion.attacks import InversionSettings
         from defense.inversion.decoder import DecoderSettings

@@ -70,8 +70,7 @@ def train(
     with Output(json) as output:
         from edgecat.settings import make_settings
 
-        words = None if labels is None else str(labels)
-        settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=words)
+        settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=labels)
         from edgecat.stages.data import load_dataset
         from edgecat.stages.split import SplitPlan, step_costs, train_split_network
 
@@ -153,8 +152,7 @@ def _training_data(
     from edgecat.stages.data import load_dataset
     from edgecat.stages.split_inference import check_dataset
 
-    words = None if labels is None else str(labels)
     seed = stored.record.config.seed
-    dataset = load_dataset(make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=words), output)
+    dataset = load_dataset(make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=labels), output)
     check_dataset(stored, dataset)
     return dataset

@@ -100,8 +100,6 @@ def _settings(values: dict[str, object]) -> RunSettings:
     renamed = {"runtime": "runtimes", "precision": "precisions", "pool": "pools", "strategy": "strategies"}
     given = {renamed.get(name, name): value for name, value in values.items() if value not in (None, [], ())}
     given["device"] = str(parse_spec(None if given.get("device") is None else str(given["device"])))
-    if "labels" in given:
-        given["labels"] = str(given["labels"])
     if "budgets" in given:
         given["budgets"] = parse_budgets(list(map(str, values["budgets"])))  # type: ignore[call-overload]
     elif given.get("quick"):

@@ -31,8 +31,7 @@ def train(
         from edgecat.stages.data import load_dataset
         from edgecat.stages.victim import measure_victim, train_victim
 
-        words = None if labels is None else str(labels)
-        settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=words)
+        settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=labels)
         dataset = load_dataset(settings, output)
         checkpoint = train_victim(dataset, out, architecture=architecture, seed=seed, epochs=epochs, progress=output)
         record = measure_victim(checkpoint, dataset, run_id=checkpoint.sha256[:16])
@@ -74,8 +73,7 @@ def export(
         from edgecat.stages.export import export_victim, gate
         from edgecat.stages.victim import load_victim
 
-        words = None if labels is None else str(labels)
-        settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=words)
+        settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=labels)
         dataset = load_dataset(settings, output)
         victim = load_victim(checkpoint, dataset)
         made = list(export_victim(victim, dataset, recipes, out, victim.sha256[:16], out / "export.log", output))

@@ -160,7 +160,7 @@ def step_costs(record: SplitRecord) -> str:
     """What a step took, as a line for people: medians over all steps."""
     if not len(record.costs):
         return "no step"
-    client, server, channel, up, down = record.costs.tensor().median(dim=1).values.tolist()
+    client, server, channel, up, down = record.costs.medians().values()
     return (
         f"a step: client {client:.1f} ms, server {server:.1f}, channel {channel:.1f}, {up:,.0f} bytes up, "
         f"{down:,.0f} down (medians)"

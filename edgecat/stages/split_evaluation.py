@@ -96,13 +96,4 @@ def _inversion(name: str, found: Reconstruction) -> Inversion:
 def _cost(record: SplitRecord) -> StepCost | None:
     if not len(record.costs):
         return None
-    client, server, channel, up, down = record.costs.tensor().median(dim=1).values.tolist()
-    return StepCost(
-        processes=record.processes,
-        steps=len(record.costs),
-        client_ms=client,
-        server_ms=server,
-        channel_ms=channel,
-        bytes_up=up,
-        bytes_down=down,
-    )
+    return StepCost(processes=record.processes, steps=len(record.costs), **record.costs.medians())
