@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal, Optional
 
+from pydantic import JsonValue
+
 from benchmarks.schema_base import BaseRecord, Count, DeviceKind, Interval, Model, Seconds, Share
 
 
@@ -62,6 +64,7 @@ class SplitEvaluation(BaseRecord):
         inversions: of the attacks that were tried.
         cost: None where nothing was recorded of the training.
         client_sha256: of the client's file.
+        settings: of `defense.evaluation.EvaluationSettings`, but for the attacks' names; empty in old records.
     """
 
     kind: Literal["split_evaluation"] = "split_evaluation"
@@ -75,6 +78,7 @@ class SplitEvaluation(BaseRecord):
     inversions: list[Inversion]
     cost: StepCost | None
     client_sha256: str
+    settings: dict[str, JsonValue] = {}
 
 
 class PolicyThief(Model):

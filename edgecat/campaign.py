@@ -11,6 +11,7 @@ from torch import nn
 
 from attack.copycat import CopycatTrainer, check_learner
 from attack.extraction import ThiefSettings
+from attack.kept import copycat_header
 from attack.ledger import Ledger
 from attack.pools import Pool, find_pools
 from attack.strategies import baseline, check_strategy, default_strategy, find_strategy
@@ -30,7 +31,7 @@ from foundation.errors import EdgecatError, UsageError
 from foundation.files import file_name
 from foundation.manifest import Artifact
 from foundation.progress import SILENT, Progress
-from victim.checkpoint import CheckpointHeader, save
+from victim.checkpoint import save
 from victim.dataset import Dataset
 
 
@@ -199,17 +200,8 @@ class Campaign:
             self.journal.add(measure_gain(stolen))
 
     def _save(self, stolen: Stolen) -> None:
-        """The copycat as a checkpoint, which `edgecat export` takes as it takes a victim's."""
-        thief, theft, dataset = stolen.thief, stolen.theft, self.dataset
-        header = CheckpointHeader(
-            architecture=thief.architecture,
-            image_shape=dataset.image_shape,
-            class_names=dataset.class_names,
-            dataset=dataset.name,
-            dataset_sha256=dataset.sha256,
-            epochs=0,
-            seconds_train=stolen.copycat.seconds,
-        )
+        thief, theft = stolen.thief, stolen.theft
+        header = copycat_header(self.dataset, thief.architecture, stolen.copycat.seconds)
         name = file_name(thief.pool, thief.strategy, thief.learner, str(thief.seed), str(theft.budget))
         save(stolen.copycat.network, header, self.journal.directory.copycats / f"{name}.safetensors")
 

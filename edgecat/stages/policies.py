@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from attack.copycat import Copycat, CopycatTrainer, Lesson, check_learner
+from attack.copycat import Copycat, Lesson, check_learner
 from attack.extraction import ThiefSettings, extract
 from attack.fidelity import measure_fidelity
+from attack.kept import KeepingTrainer
 from attack.ledger import Ledger
 from attack.oracle import Oracle
 from attack.pools import Pool, find_pools
@@ -36,16 +37,19 @@ from victim.models import build
 from victim.training import predict
 
 
-class _BothThieves(CopycatTrainer):
-    """Trains a thief of whole answers, and beside it one of their best classes."""
+class _BothThieves(KeepingTrainer):
+    """Trains a thief of whole answers, and beside it one of their best classes.
 
-    def __init__(self, progress: Progress) -> None:
-        super().__init__(progress=progress)
+    Policies that leave the best class alone share the latter: their lessons are equal.
+    """
+
+    def __init__(self, directory: Path, dataset: Dataset, progress: Progress) -> None:
+        super().__init__(directory / "thieves", dataset, progress=progress)
         self.of_labels: Future[Copycat] = Future()
         self.refused = 0
 
     def submit(self, lesson: Lesson, architecture: str, seed: int, learner: str = "supervised") -> Future[Copycat]:
-        """See `CopycatTrainer.submit`."""
+        """See `attack.copycat.CopycatTrainer.submit`."""
         self.refused = sum(int(answers.refused.sum()) for _, answers in lesson.parts)
         self.of_labels = super().submit(lesson.hardened(), architecture, seed, learner)
         tells_scores = lesson.parts[0][1].policy.tells_scores
@@ -80,7 +84,7 @@ class _Measured:
         with deploy(self.device, self.artifact, defence.policy, self._serving, self.progress) as deployed:
             oracle = defence.before(deployed, self._surrogate())
             utility = measure_utility(oracle.query(self.dataset.test.images), self.own, self.dataset.test.labels)
-            trainer = _BothThieves(self.progress)
+            trainer = _BothThieves(self.directory, self.dataset, self.progress)
             with Ledger(self.directory / f"{file_name('ledger', defence.name)}.sqlite") as ledger, trainer:
                 thieves = [
                     thief
@@ -170,7 +174,8 @@ def measure_policies(
         settings: `device` and how to serve; one of `budgets` and one of `pools` for the thieves, `seeds` of them, at
             most one of `strategies`; `data` tells whether there is a second hospital.
         key: private adb key for `tcp:` devices.
-        out: keeps the ledgers there: started again, no query is asked twice. None: they are thrown away.
+        out: keeps ledgers and thieves there: started again, no query is asked and no thief trained twice. None: they
+            are thrown away.
         progress: where to show it.
 
     Raises:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import JsonValue, TypeAdapter
+
 from benchmarks.records import Inversion, SplitEvaluation, StepCost
 from defense.evaluation import Evaluation, EvaluationSettings, evaluate_split
 from defense.inversion.reconstruction import Reconstruction
@@ -16,6 +18,8 @@ from edgecat.stages.readings import readings_of, save_readings
 from edgecat.stages.split_inference import check_dataset
 from foundation.progress import SILENT, Progress
 from victim.dataset import Dataset
+
+_SETTINGS = TypeAdapter(EvaluationSettings)
 
 
 def evaluate_directories(
@@ -47,14 +51,16 @@ def evaluate_directories(
                 evaluation = evaluate_split(stored.model, dataset, settings, progress)
                 config = stored.record.config
                 save_readings(out, readings_of(evaluation, config.protection, config.seed))
-                record = evaluation_record(stored, evaluation, journal.run_id)
+                record = evaluation_record(stored, evaluation, settings, journal.run_id)
                 journal.add(record)
             found.append(record)
         journal.write_report(dataset)
     return found
 
 
-def evaluation_record(stored: Stored, evaluation: Evaluation, run_id: str) -> SplitEvaluation:
+def evaluation_record(
+    stored: Stored, evaluation: Evaluation, settings: EvaluationSettings, run_id: str
+) -> SplitEvaluation:
     """An evaluation as a record."""
     record = stored.record
     channels, height, width = evaluation.smashed.shape[1:]
@@ -70,17 +76,24 @@ def evaluation_record(stored: Stored, evaluation: Evaluation, run_id: str) -> Sp
         inversions=[_inversion(name, found) for name, found in evaluation.read.items()],
         cost=_cost(record),
         client_sha256=record.client_sha256,
+        settings=_told(settings),
     )
 
 
 def _known(journal: Journal, trained: SplitRecord, settings: EvaluationSettings) -> SplitEvaluation | None:
-    """The newest evaluation of this very network with all of these attacks."""
+    """The newest evaluation of this very network with all of these attacks, as they are set."""
     for record in reversed(journal.of(SplitEvaluation)):
         tried = {inversion.attack for inversion in record.inversions}
-        same = record.client_sha256 == trained.client_sha256
+        same = record.client_sha256 == trained.client_sha256 and record.settings == _told(settings)
         if same and tried >= set(settings.inversion) and set(record.accuracy) >= set(settings.adversarial):
             return record
     return None
+
+
+def _told(settings: EvaluationSettings) -> dict[str, JsonValue]:
+    """How attacks are set, as JSON has it; which were tried stands beside it in a record."""
+    told = _SETTINGS.dump_python(settings, mode="json")
+    return {name: value for name, value in told.items() if name not in ("inversion", "adversarial")}
 
 
 def _inversion(name: str, found: Reconstruction) -> Inversion:
