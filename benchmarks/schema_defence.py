@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal, Optional
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from benchmarks.schema_base import BaseRecord, Count, DeviceKind, Interval, Model, Seconds, Share
 
@@ -78,7 +78,7 @@ class SplitEvaluation(BaseRecord):
     inversions: list[Inversion]
     cost: StepCost | None
     client_sha256: str
-    settings: dict[str, JsonValue] = {}
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class PolicyThief(Model):

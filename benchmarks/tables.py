@@ -15,12 +15,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.defence import tables as defence
 from benchmarks.theft import tables as theft
 from foundation.errors import ExitCode
 from foundation.files import write_text
 
 _ROOT = Path(__file__).parents[1]
-_DOCUMENTS = ("README.md", "docs/devices.md", "docs/attacks.md")
+_DOCUMENTS = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("devices", "attacks", "psgl", "inversion", "policies", "detection")),
+)
 _MARK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -137,6 +141,7 @@ def _of(benchmark: str, table: Callable[[dict[str, Any]], str], ending: str) -> 
 
 
 _THEFT = "embedded device, int8, hard labels."
+_SPLIT = "means over seeds and victims, split learning in one process."
 _TABLES = {
     "artifacts": artifacts,
     "thefts": thefts,
@@ -145,6 +150,15 @@ _TABLES = {
     "theft_curves": _of("extraction", theft.theft_curves, f"fidelity / relative accuracy in %; {_THEFT}"),
     "theft_strategies": _of("extraction", theft.theft_strategies, _THEFT),
     "theft_peers": _of("extraction", theft.theft_peers, f"means of 3 seeds; {_THEFT}"),
+    "defence_recognition": _of("defenses", defence.recognition, _SPLIT),
+    "defence_reading": _of("defenses", defence.reading, _SPLIT),
+    "defence_cost": _of("defenses", defence.cost, "medians; one thread."),
+    "defence_policies": _of(
+        "defenses", defence.policies, "embedded device, int8, 4,000 queries, 3 seeds (least–most)."
+    ),
+    "defence_detection": _of("defenses", defence.detection, "median of 3 seeds; embedded device, int8, labels."),
+    "defence_watermark": _of("defenses", defence.watermark, "16,000 marked answers, one seed; embedded device, int8."),
+    "defence_bounds": _of("defenses", theft.bounds, "embedded device, int8."),
     "theft_bounds": _of("extraction", theft.bounds, _THEFT),
 }
 

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from benchmarks.command import run_edgecat
+from benchmarks.defence.kept import known, once
 from benchmarks.proof import Check, at_most
 from benchmarks.theft.thefts import Data
 from defense.protections import find_protection
@@ -24,8 +25,21 @@ ROUNDS = 9
 BATCHES = 12
 
 
-def measure(data: Data, work: Path, quick: bool) -> Raw:
+def measure(data: Data, work: Path, quick: bool) -> None:
     """Milliseconds of a step, client and server together, by round; and what crosses the channel between processes."""
+    once(_place(data, work), lambda: _measured(data, work, quick))
+
+
+def collected(data: Data, work: Path) -> Raw | None:
+    """What `work` holds of it."""
+    return known(_place(data, work))
+
+
+def _place(data: Data, work: Path) -> Path:
+    return work / data.name / "cost.json"
+
+
+def _measured(data: Data, work: Path, quick: bool) -> Raw:
     rounds: dict[str, list[float]] = {}
     for seed in range(2 if quick else ROUNDS):
         # In turns, so that the noise of a shared machine meets all.

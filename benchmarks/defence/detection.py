@@ -1,31 +1,15 @@
-"""Queries until a detector's alarm for every strategy, false alarms on patients, and a watermark's proof."""
+"""Queries until a detector's alarm for every strategy, and false alarms on patients."""
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import JsonValue
-from torch import nn
 
-from attack.copycat import Lesson, train_copycat
-from attack.oracle import Oracle
-from attack.pools import find_pool
-from attack.strategies.amplify import grown
 from benchmarks.command import run_edgecat
-from benchmarks.proof import Check, at_least, at_most
+from benchmarks.defence.kept import known, once
 from benchmarks.theft.thefts import Data
-from defense.ownership.oracle import WatermarkedOracle
-from defense.ownership.verification import BITS, verify
-from defense.ownership.watermark import Watermark
-from edge.deployment import deploy
-from edge.devices.opening import open_device
-from foundation.manifest import load_artifact
-from victim.loaders import load
-from victim.training import predict
+from foundation.files import file_name
 
 Raw = dict[str, JsonValue]
 
@@ -37,75 +21,33 @@ THIEVES = {
     "none": ("datafree",),
 }
 QUERIES, EFFORT = "2k", "0.2"
-# Of the answers, on average: so many that no more than 0.5 % are altered in a session either.
-MARKED, RATE = 16_000, 0.004
 
 
-def measure(data: Data, model: Path, work: Path, quick: bool) -> Raw:
+def measure(data: Data, model: Path, work: Path, quick: bool) -> None:
     """Attack with every strategy, then replay the ledgers under the eyes of the detectors."""
-    checkpoint = work / data.name / "victim.safetensors"
-    pools = {pool: names for pool, names in THIEVES.items() if pool != "proxy" or data.name == "phantom"}
-    if quick:
-        pools = {"npd": ("random",)}
-    found: Raw = {}
-    for pool, strategies in pools.items():
-        out = work / data.name / "detection" / pool.replace(":", "-")
-        words = [word for name in strategies for word in ("--strategy", name)]
-        size = [
-            "--budgets",
-            "250" if quick else QUERIES,
-            "--seeds",
-            "1" if quick else "3",
-            "--effort",
-            "0.05" if quick else EFFORT,
-        ]
-        place = ["--data", data.source, "--pool", pool, "--out", str(out), "--no-gains", "--no-baseline"]
-        run_edgecat(["attack", str(model), *place, *size, *words])
-        streams = ["--streams", "10" if quick else "100"]
-        found[pool] = run_edgecat(["defend", "detect", str(out), "--checkpoint", str(checkpoint), *streams])
-    return found
+    for pool, strategies in ({"npd": ("random",)} if quick else _pools(data)).items():
+        once(_place(data, pool, work), lambda p=pool, s=strategies: _measured(data, model, p, s, work, quick))  # type: ignore[misc]
 
 
-def measure_watermark(data: Data, model: Path, quick: bool) -> Raw:
-    """A thief of marked answers and one of true answers to the same images, before the owner's verification."""
-    dataset, count = load(data.source), 2_000 if quick else MARKED
-    images = grown(find_pool("pd:100", dataset, 0), count, 0).take(np.arange(count))
-    with open_device("embedded") as opened, deploy(opened, load_artifact(model)) as deployed:
-        marked = WatermarkedOracle(deployed, Watermark(secrets.token_bytes(32), RATE))
-        effort = 0.02 if quick else 1.0
-        copies = {"copy": _stolen(marked, images, effort), "innocent": _stolen(deployed, images, effort)}
-        reference = deployed.query(dataset.test.images).top1()
-    registered = marked.registered()
-    labels = {name: predict(network, registered.images).argmax(1) for name, network in copies.items()}
-    judged = {name: verify(own, registered, marked.watermark.key) for name, own in labels.items()}
-    fidelity = {name: _fidelity(network, dataset.test.images, reference) for name, network in copies.items()}
-    return {
-        "queries": len(images),
-        "altered": len(registered),
-        "rate": len(registered) / len(images),
-        **{
-            name: {"agreements": one.agreements, "bits": one.bits, "verdict": one.verdict, "fidelity": fidelity[name]}
-            for name, one in judged.items()
-        },
-    }
+def collected(data: Data, work: Path) -> Raw | None:
+    """By pool, what `work` holds; None: nothing yet."""
+    return {pool: found for pool in _pools(data) if (found := known(_place(data, pool, work)))} or None
 
 
-def checks(name: str, raw: dict[str, Any] | None, quick: bool) -> list[Check]:
-    """The bounds on the watermark; what detectors need has none."""
-    rate, copy, innocent = (
-        (None, None, None) if raw is None or quick else (raw["rate"], raw["copy"]["bits"], raw["innocent"]["bits"])
-    )
-    return [
-        at_most(f"{name}: answers that the watermark alters", rate, 0.005),
-        at_least(f"{name}: bits of proof against a copy", copy, BITS),
-        at_most(f"{name}: bits of proof against an innocent model", innocent, 10.0),
-    ]
+def _pools(data: Data) -> dict[str, tuple[str, ...]]:
+    return {pool: names for pool, names in THIEVES.items() if pool != "proxy" or data.name == "phantom"}
 
 
-def _stolen(oracle: Oracle, images: NDArray[np.uint8], effort: float) -> nn.Module:
-    lesson = Lesson(((images, oracle.query(images)),), varies=True, effort=effort)
-    return train_copycat(lesson, "stacked", 0).network
+def _place(data: Data, pool: str, work: Path) -> Path:
+    return work / data.name / "detection" / f"{file_name(pool)}.json"
 
 
-def _fidelity(network: nn.Module, images: NDArray[np.uint8], reference: NDArray[np.int64]) -> float:
-    return float((predict(network, images).argmax(1) == reference).mean())
+def _measured(data: Data, model: Path, pool: str, strategies: tuple[str, ...], work: Path, quick: bool) -> Raw:
+    queries, seeds, effort, streams = ("250", "1", "0.05", "10") if quick else (QUERIES, "3", EFFORT, "100")
+    out = str(_place(data, pool, work).with_suffix(""))
+    words = [word for name in strategies for word in ("--strategy", name)]
+    size = ["--budgets", queries, "--seeds", seeds, "--effort", effort]
+    place = ["--data", data.source, "--pool", pool, "--out", out, "--no-gains", "--no-baseline"]
+    run_edgecat(["attack", str(model), *place, *size, *words])
+    checkpoint = str(work / data.name / "victim.safetensors")
+    return run_edgecat(["defend", "detect", out, "--checkpoint", checkpoint, "--streams", streams])

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from benchmarks.command import run_edgecat
+from benchmarks.defence.kept import known, once
 from benchmarks.defence.splits import less
 from benchmarks.proof import Check, at_least, at_most
 from benchmarks.theft.thefts import Data
@@ -21,11 +22,33 @@ POLICIES = (
     "label", "topk:2", "scores", "round:1", "noise:0.1", *REVERSE.values(), "confident:0.6", "mad:0.5",
     "mad_argmax:0.5",
 )  # fmt: skip
+_EACH_IMAGE = ("predictions", "victim_predictions", "truth")
 POOLS = {"phantom": "proxy", "chestxray64": "pd:100"}
 
 
-def measure(data: Data, model: Path, work: Path, quick: bool) -> JsonValue:
-    """`edgecat defend policies` on the embedded device; its document."""
+def measure(data: Data, model: Path, work: Path, quick: bool) -> None:
+    """`edgecat defend policies` on the embedded device."""
+    once(_place(data, work), lambda: _measured(data, model, work, quick))
+
+
+def collected(data: Data, work: Path) -> Raw | None:
+    """Its document, if `work` holds it, without the prediction for every image; None: it does not."""
+    found: Any = known(_place(data, work))
+    return None if found is None else _without_predictions(found)
+
+
+def _without_predictions(found: Any) -> Any:
+    """Anything of JSON without what is told of each image: the fill of the file, and summed up beside it."""
+    if isinstance(found, dict):
+        return {key: _without_predictions(value) for key, value in found.items() if key not in _EACH_IMAGE}
+    return [_without_predictions(one) for one in found] if isinstance(found, list) else found
+
+
+def _place(data: Data, work: Path) -> Path:
+    return work / data.name / "policies.json"
+
+
+def _measured(data: Data, model: Path, work: Path, quick: bool) -> Raw:
     chosen = ("scores", REVERSE[data.name]) if quick else POLICIES
     words = [word for policy in chosen for word in ("--policy", policy)]
     size = ["--budget", "250", "--seeds", "1"] if quick else ["--budget", "4k", "--seeds", "3"]

@@ -24,37 +24,64 @@ Raw = dict[str, JsonValue]
 PLAIN, PSGL, OURS = "none", "psgl", "aware"
 PROTECTIONS = (PLAIN, PSGL, "psgl:normalised", OURS, "psgl+aware", "noise:0.5", "nopeek:0.5", "clip:1,0.1")
 SEEDS = 3
+_KIND = "split_evaluation"
 # Decoders of 30 epochs: on wide smashed data ridge regression, which has none, reads best anyway (docs/inversion.md).
 EFFORT = "0.25"
 ADVERSARIAL = ("fgsm", "pgd", "jsma")
-INVERSION = ("mean", "decoder", "fsha", "geiping", "geiping:all")
+INVERSION = ("mean", "decoder")
+# Minutes for each network: on the first seed's only.
+SLOW = ("fsha", "dlg", "idlg", "geiping", "geiping:all")
 # Percentage points that the paper's abstract claims; which is of which stream is an inference (docs/psgl.md).
 CLAIMED = {"recovered": 0.140, "fused": 0.179, "attacked": 0.369}
 
 
-def measure(data: Data, work: Path, quick: bool) -> Raw:
-    """Train and evaluate every protection; the records without their pictures."""
+def measure(data: Data, work: Path, seed: int, quick: bool) -> None:
+    """Train and evaluate every protection of one seed; what is on record stays."""
     place = work / data.name / "split"
-    protections, seeds = ((PLAIN, PSGL), 1) if quick else (PROTECTIONS, SEEDS)
-    for seed in range(seeds):
-        networks = [_trained(data, protection, seed, place, quick) for protection in protections]
-        tried = (("mean", "idlg"), ("fgsm",)) if quick else (INVERSION, ADVERSARIAL)
-        words = [
-            *(word for name in tried[0] for word in ("--attack", name)),
-            *(word for name in tried[1] for word in ("--adversarial", name)),
-        ]
-        common = ["--data", data.source, "--seed", str(seed), "--out", str(place / "evaluation")]
-        effort = ["--effort", "0.02" if quick else EFFORT]
-        run_edgecat(["defend", "psgl", "evaluate", *map(str, networks), *common, *words, *effort])
-    lines = (place / "evaluation" / "results.jsonl").read_text().splitlines()
-    records = [record for line in lines if (record := json.loads(line))["kind"] == "split_evaluation"]
-    return {"evaluations": records}
+    networks = [_trained(data, one, seed, place, quick) for one in ((PLAIN, PSGL) if quick else PROTECTIONS)]
+    inversion = ("mean", "idlg") if quick else (*INVERSION, *SLOW) if seed == 0 else INVERSION
+    words = [
+        *(word for name in inversion for word in ("--attack", name)),
+        *(word for name in (("fgsm",) if quick else ADVERSARIAL) for word in ("--adversarial", name)),
+    ]
+    common = ["--data", data.source, "--seed", str(seed), "--out", str(place / "evaluation")]
+    effort = ["--effort", "0.02" if quick else EFFORT]
+    run_edgecat(["defend", "psgl", "evaluate", *map(str, networks), *common, *words, *effort])
+
+
+def collected(data: Data, work: Path) -> Raw | None:
+    """The evaluations that `work` holds, the newest of each network; None: there are none."""
+    results = work / data.name / "split" / "evaluation" / "results.jsonl"
+    lines = results.read_text().splitlines() if results.is_file() else []
+    records = [SplitEvaluation.model_validate(one) for line in lines if (one := json.loads(line))["kind"] == _KIND]
+    newest = {(record.protection, record.seed): record for record in records}
+    return {"evaluations": [_summed_up(record) for record in newest.values()]} if newest else None
+
+
+def _summed_up(record: SplitEvaluation) -> JsonValue:
+    """A record with means over victims, and of each victim the PSNR alone: all of their numbers would fill the file."""
+    inversions = [
+        {
+            "attack": one.attack,
+            "victims": len(one.mse),
+            "psnr": mean(one.psnr),
+            "psnr_each": [round(value, 1) for value in one.psnr],
+            "ssim": mean(value for value in one.ssim if value is not None),
+            "mse": mean(one.mse),
+            "seconds": one.seconds,
+            "notes": one.notes,
+        }
+        for one in record.inversions
+    ]
+    kept = ("protection", "seed", "depth", "smashed", "accuracy", "cost")
+    told: dict[str, JsonValue] = record.model_dump(mode="json", include=set(kept))
+    return {**told, "inversions": inversions}  # type: ignore[dict-item]
 
 
 def checks(name: str, raw: dict[str, Any] | None, quick: bool) -> list[Check]:
     """The bounds on one data set; a quick run stands for none of them."""
-    found = [] if raw is None or quick else [SplitEvaluation.model_validate(one) for one in raw["evaluations"]]
-    plain, psgl, ours = (_Mean([e for e in found if e.protection == one]) for one in (PLAIN, PSGL, OURS))
+    found = [] if raw is None or quick else raw["evaluations"]
+    plain, psgl, ours = (_Mean([e for e in found if e["protection"] == one]) for one in (PLAIN, PSGL, OURS))
     costs, lost = less(psgl.accuracy(), plain.accuracy()), less(plain.accuracy(), ours.accuracy())
     return [
         at_least(f"{name}: PSGL's clean accuracy less plain split learning's", costs, -0.02),
@@ -84,18 +111,18 @@ def less(one: float | None, other: float | None) -> float | None:
 class _Mean:
     """Means over the seeds of one protection; None where nothing was measured."""
 
-    def __init__(self, evaluations: list[SplitEvaluation]) -> None:
+    def __init__(self, evaluations: list[dict[str, Any]]) -> None:
         self.evaluations = evaluations
 
     def accuracy(self, shown: str = "clean", who: str = "decision") -> float | None:
-        found = [e.accuracy[shown][who] for e in self.evaluations if who in e.accuracy.get(shown, {})]
+        found = [e["accuracy"][shown][who] for e in self.evaluations if who in e["accuracy"].get(shown, {})]
         return mean(found) if found else None
 
     def gain(self, stream: str) -> float | None:
         return less(self.accuracy(), self.accuracy(who=stream))
 
     def psnr(self, attack: str) -> float | None:
-        found = [mean(i.psnr) for e in self.evaluations for i in e.inversions if i.attack == attack]
+        found = [i["psnr"] for e in self.evaluations for i in e["inversions"] if i["attack"] == attack]
         return mean(found) if found else None
 
 

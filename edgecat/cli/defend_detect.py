@@ -57,7 +57,7 @@ def detect(
     """
     with Output(json) as output:
         from edgecat.settings import make_settings
-        from edgecat.stages.detect import DETECTORS, DetectSettings
+        from edgecat.stages.detect import DETECTORS, DetectSettings, PastAttack
         from edgecat.stages.detect import detect as measure
 
         names = DETECTORS if detector == "all" else (detector,)
@@ -65,13 +65,13 @@ def detect(
         given = None
         if data is not None:
             given = make_settings(data=data, seed=data_seed, size=size, labels=labels)
-        result = measure(source, given, checkpoint, settings, output)
+        attack = PastAttack.find(source, given, output)
+        result = measure(attack, checkpoint, settings, output)
         text = _table(result)
         if out is not None:
-            from edgecat.stages.detect import attacked_data
             from edgecat.stages.recorded import add_to_report, detection_record
 
-            page = add_to_report(out, detection_record(result), attacked_data(source, given, output), output)
+            page = add_to_report(out, detection_record(result), attack.dataset, output)
             text += f"\nreport: {page}"
         output.result(result.document(), text)
 

@@ -191,29 +191,49 @@ class Defender:
         return np.random.default_rng([self.settings.seed, 0xDE, purpose])
 
 
+@dataclass(frozen=True)
+class PastAttack:
+    """A ledger, the settings that it was made with, and the data behind it."""
+
+    ledger: Path
+    settings: RunSettings
+    dataset: Dataset
+
+    @classmethod
+    def find(cls, place: Path, given: RunSettings | None, progress: Progress = SILENT) -> PastAttack:
+        """Look for a ledger and load its data.
+
+        Args:
+            place: a ledger, or a directory with one.
+            given: data and sizes of the attack; None takes them from the records beside the ledger.
+            progress: where to show it.
+
+        Raises:
+            UsageError: no ledger, or no word on how it was made.
+            DataError: data that cannot be had.
+        """
+        path = find_ledger(place)
+        walked = given or past_settings(path, progress)
+        if walked is None:
+            raise UsageError(f"no results.jsonl beside {path} tells how it was made", hint="give --data of the attack")
+        return cls(path, walked, load_dataset(walked, progress))
+
+
 def detect(
-    place: Path,
-    given: RunSettings | None,
-    checkpoint: Path | None,
-    settings: DetectSettings,
-    progress: Progress = SILENT,
+    attack: PastAttack, checkpoint: Path | None, settings: DetectSettings, progress: Progress = SILENT
 ) -> DetectionResult:
     """Replay every thief of a ledger under the eyes of detectors.
 
     Args:
-        place: a ledger, or a directory with one.
-        given: data and sizes of the attack; None takes them from the records beside the ledger.
+        attack: whose thieves.
         checkpoint: the victim's float network; None looks for the one of a run directory.
         settings: how.
         progress: where to show it.
 
     Raises:
-        UsageError: no ledger, or no word on how it was made.
         DataError: other data, another walk, a spoilt ledger.
     """
-    path = find_ledger(place)
-    walked = _walked(path, given, progress)
-    dataset = load_dataset(walked, progress)
+    path, dataset = attack.ledger, attack.dataset
     own = path.parent / "victim" / "victim.safetensors"
     known = checkpoint or (own if own.is_file() else None)
     network = None if known is None else load_victim(known, dataset).network
@@ -223,7 +243,7 @@ def detect(
             raise DataError(f"ledger {path} has no thief whose walk is known")
         defender = Defender(dataset, network, settings, progress)
         detected = tuple(
-            found for thief in thieves if (found := _detected(defender, ledger, thief, walked)) is not None
+            found for thief in thieves if (found := _detected(defender, ledger, thief, attack.settings)) is not None
         )
     if not detected:
         raise DataError(f"no walk of ledger {path} can be replayed: {'; '.join(defender.left_out)}")
@@ -232,18 +252,6 @@ def detect(
     return DetectionResult(
         identity.victim, str(identity.policy), defender.calibration, detected, defender.false_alarms(), left_out
     )
-
-
-def attacked_data(place: Path, given: RunSettings | None, progress: Progress = SILENT) -> Dataset:
-    """The data set behind a ledger; arguments as `detect` has them."""
-    return load_dataset(_walked(find_ledger(place), given, progress), progress)
-
-
-def _walked(ledger: Path, given: RunSettings | None, progress: Progress) -> RunSettings:
-    walked = given or past_settings(ledger, progress)
-    if walked is None:
-        raise UsageError(f"no results.jsonl beside {ledger} tells how it was made", hint="give --data of the attack")
-    return walked
 
 
 def _detected(defender: Defender, ledger: Ledger, thief: PastThief, walked: RunSettings) -> DetectedThief | None:

@@ -118,7 +118,9 @@ def test_both_thieves_of_a_seed_learn_from_the_same_paid_answers(report: PolicyR
         assert thieves[policy]["labels"].predictions == thieves["label"]["labels"].predictions
 
 
-def test_started_again_no_query_is_asked_and_no_thief_trained_twice(artifact: Artifact, dataset: Dataset, tmp_path: Path) -> None:
+def test_started_again_no_query_is_asked_and_no_thief_trained_twice(
+    artifact: Artifact, dataset: Dataset, tmp_path: Path
+) -> None:
     first, second = (measure(artifact, dataset, "noise:0.3", out=tmp_path) for _ in range(2))
     assert queries(tmp_path) == [60]
     # The seconds of the training too: there was no second one.
