@@ -108,8 +108,25 @@ class Parity(Model):
     ok: bool
 
 
+class RuntimeParity(Model):
+    """How a runtime elsewhere answers for a file; see `export.across.RuntimeParity`."""
+
+    engine: str
+    device_kind: DeviceKind
+    refused: str | None
+    agreement: Share | None
+    rms: float | None
+    max_abs: float | None
+    equal: Share | None
+    ok: bool
+
+
 class ArtifactRecord(BaseRecord):
-    """An exported model file."""
+    """An exported model file.
+
+    Attributes:
+        elsewhere: on a device and in the older runtime, where they were asked.
+    """
 
     kind: Literal["artifact"] = "artifact"
     name: str
@@ -120,6 +137,7 @@ class ArtifactRecord(BaseRecord):
     sha256: str
     seconds_export: Seconds
     parity: Parity
+    elsewhere: list[RuntimeParity] = Field(default_factory=list)
 
 
 class Device(BaseRecord):

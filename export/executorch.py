@@ -1,7 +1,8 @@
-"""Export to ExecuTorch for the XNNPACK delegate: float32 NCHW in and out; int8 inside where quantised."""
+"""Export to ExecuTorch: float32 NCHW in and out, whatever is inside; by XNNPACK, or by portable kernels."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -12,24 +13,44 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuant
 from executorch.exir import to_edge_transform_and_lower
 from torch import Tensor, nn
 
+from export.material import Material
 from export.quantisation import quantise
+from export.recipes import Recipe
 from foundation.manifest import TensorSpec
 
 LAYOUT: Literal["nchw"] = "nchw"
 
 
-def write(network: nn.Module, calibration: Tensor, quantised: bool, path: Path) -> Callable[[Tensor], Tensor]:
+def write(network: nn.Module, material: Material, recipe: Recipe, path: Path) -> Callable[[Tensor], Tensor]:
     """Lower a network and write the `.pte` file; see `export.tflite.write`."""
-    sample = (calibration[:1],)
-    graph = network
-    if quantised:
-        quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-        graph = quantise(network, quantizer, calibration, fold=True)
-    program = torch.export.export(graph, sample)
-    lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()]).to_executorch()
+    program = torch.export.export(_graph(network, material, recipe), (material.sample,))
+    partitioner = [XnnpackPartitioner()] if recipe.delegated else []
+    lowered = to_edge_transform_and_lower(program, partitioner=partitioner).to_executorch()
     path.write_bytes(lowered.buffer)
     exported: Callable[[Tensor], Tensor] = program.module()
     return exported
+
+
+def _graph(network: nn.Module, material: Material, recipe: Recipe) -> nn.Module:
+    if recipe.method == "float":
+        return network
+    if recipe.method == "half":
+        return _Half(network).eval()
+    dynamic = recipe.method == "dynamic"
+    config = get_symmetric_quantization_config(is_per_channel=recipe.per_channel, is_dynamic=dynamic)
+    return quantise(network, XNNPACKQuantizer().set_global(config), material, recipe, fold=True)
+
+
+class _Half(nn.Module):
+    """A network in half precision between float32 images and float32 logits."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).half()
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x.half()).float()
+        return logits
 
 
 def tensor_specs(shape: tuple[int, int, int], classes: int) -> tuple[TensorSpec, TensorSpec]:

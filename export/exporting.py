@@ -14,16 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from export.material import Material
 from export.parity import Parity, check_count, compare, runtime_logits
 from export.recipes import Recipe
-from foundation.errors import DataError
+from foundation.errors import ArtifactError, DataError, EdgecatError
 from foundation.files import replacing, sha256_arrays, sha256_file
 from foundation.manifest import Artifact, ImageSpec, Manifest, TensorSpec, save_manifest
 from victim.step import as_input
 from victim.training import predict
 
 _PACKAGES = {
-    "tflite": ("torch", "torchao", "litert-torch", "litert-converter", "ai-edge-litert"),
+    "tflite": ("torch", "torchao", "litert-torch", "litert-converter", "ai-edge-litert", "ai-edge-quantizer"),
     "executorch": ("torch", "torchao", "executorch"),
 }
 
@@ -37,7 +38,7 @@ class Source:
         image_shape: height, width, channels.
         class_names: one for each logit.
         sha256: of the victim's checkpoint.
-        calibration: uint8 [N, H, W, C], of the training split.
+        calibration: uint8 [N, H, W, C], of the training split: the first set ranges, fine-tuning sees more of them.
         unseen: uint8 [M, H, W, C], for the parity gate: neither trained on nor calibrated on.
         architecture: the network's name, where it has one.
     """
@@ -58,12 +59,14 @@ class Exported:
     Attributes:
         artifact: the file and its manifest.
         parity: of the gate; the caller decides what to do where it does not hold.
-        logits: float32 [M, classes], of the file in its runtime on the unseen images.
+        eager: float32 [M, classes], of the network on the unseen images.
+        logits: float32 [M, classes], of the file in its runtime on them.
         seconds: export and gate, wall clock.
     """
 
     artifact: Artifact
     parity: Parity
+    eager: NDArray[np.float32]
     logits: NDArray[np.float32]
     seconds: float
 
@@ -73,6 +76,7 @@ def export(source: Source, recipe: Recipe, directory: Path) -> Exported:
 
     Raises:
         DataError: too few images to calibrate on or to compare with.
+        ArtifactError: the exporter does not know what the network does.
     """
     start = time.perf_counter()
     if len(source.calibration) < max(recipe.calibration_images, 1):
@@ -80,33 +84,57 @@ def export(source: Source, recipe: Recipe, directory: Path) -> Exported:
             f"{recipe.name} calibrates on {recipe.calibration_images} images, {len(source.calibration)} given"
         )
     check_count(len(source.unseen))
-    # The exporters trace the module and may leave marks on it; training's memory format would be traced in.
-    network = copy.deepcopy(source.network).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
-    images = source.calibration[: max(recipe.calibration_images, 1)]
     path = directory / recipe.file_name
     with replacing(path) as temporary:
-        # Not `contiguous()`: it leaves one-channel images in NHWC order, and the order of the sample is traced in.
-        sample = as_input(images).clone(memory_format=torch.contiguous_format)
-        graph = _write(recipe, network, sample, temporary)
-    artifact = save_manifest(path, _manifest(source, recipe, path, images))
+        graph = _graph(recipe, source, temporary)
+    artifact = save_manifest(path, _manifest(source, recipe, path))
     logits = runtime_logits(artifact, source.unseen)
-    parity = compare(predict(source.network, source.unseen), _one_by_one(graph, source.unseen), logits, recipe)
-    return Exported(artifact, parity, logits, time.perf_counter() - start)
+    eager = predict(source.network, source.unseen)
+    parity = compare(eager, _one_by_one(graph, source.unseen), logits, recipe)
+    return Exported(artifact, parity, eager, logits, time.perf_counter() - start)
 
 
-def _write(recipe: Recipe, network: nn.Module, images: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
+def _graph(recipe: Recipe, source: Source, path: Path) -> Callable[[Tensor], Tensor]:
+    """Write the file; gives the graph that it was made of."""
+    # The exporters trace the module and may leave marks on it; training's memory format would be traced in.
+    network = copy.deepcopy(source.network).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    if recipe.epochs:
+        from export.fine_tuning import fine_tune
+
+        network = fine_tune(network, as_input(source.calibration), recipe.epochs, per_channel=recipe.per_channel)
+    images = source.calibration[: max(recipe.calibration_images, 1)]
+    material = Material.of(as_input(images), recipe.calibration_images)
+    try:
+        return _write(recipe, network, material, path)
+    except (EdgecatError, OSError):
+        raise
+    except Exception as error:
+        # Whatever torch, litert-torch and ExecuTorch do not know is theirs to say, in a hundred ways.
+        raise ArtifactError(
+            f"{recipe.name}: the exporter does not take this network: {_first_line(error)}",
+            hint="another recipe may; edgecat export --list tells them",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _write(recipe: Recipe, network: nn.Module, material: Material, path: Path) -> Callable[[Tensor], Tensor]:
     if recipe.runtime == "tflite":
         from export import tflite
 
-        return tflite.write(network, images, recipe.precision == "int8", path)
+        return tflite.write(network, material, recipe, path)
     from export import executorch
 
-    return executorch.write(network, images, recipe.precision == "int8", path)
+    return executorch.write(network, material, recipe, path)
 
 
-def _manifest(source: Source, recipe: Recipe, path: Path, calibration: NDArray[np.uint8]) -> Manifest:
+def _manifest(source: Source, recipe: Recipe, path: Path) -> Manifest:
     height, width, channels = source.image_shape
     input_spec, output_spec = _tensor_specs(source, recipe, path)
+    calibration = source.calibration[: recipe.calibration_images]
     return Manifest(
         name=recipe.name,
         file=path.name,

@@ -87,9 +87,9 @@ def compare(
         images=len(eager),
         agreement=float((runtime.argmax(1) == best).mean()),
         exported_agreement=float((exported.argmax(1) == best).mean()),
-        rms=_rms(runtime - eager),
+        rms=rms(runtime - eager),
         max_abs=float(np.abs(runtime - eager).max()),
-        exported_rms=_rms(exported - eager),
+        exported_rms=rms(exported - eager),
         min_agreement=recipe.min_agreement,
         max_rms=recipe.max_relative_rms * float(eager.std()),
     )
@@ -127,5 +127,6 @@ def demand(parity: Measured, name: str) -> None:
         )
 
 
-def _rms(difference: NDArray[np.float32]) -> float:
+def rms(difference: NDArray[np.float32]) -> float:
+    """Root of the mean square, of differences of logits of any shape."""
     return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))

@@ -1,43 +1,50 @@
-"""PyTorch 2 Export static int8: the same flow for both runtimes, so that their answers can be equal to the bit."""
+"""PyTorch 2 Export int8: the same flow for both runtimes, so that their answers can be equal to the bit."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torchao.quantization.pt2e.fake_quantize import FakeQuantizeBase
 from torchao.quantization.pt2e.observer import MinMaxObserver, ObserverBase
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import Quantizer
 
+from export.material import Material
+from export.recipes import Recipe
 from foundation.errors import DataError
 
 
-def quantise(network: nn.Module, quantizer: Quantizer, calibration: Tensor, *, fold: bool) -> nn.Module:
+def quantise(network: nn.Module, quantizer: Quantizer, material: Material, recipe: Recipe, *, fold: bool) -> nn.Module:
     """Quantise by running the calibration images through the network once.
 
     Args:
-        network: float, in evaluation mode, exportable with one calibration image.
+        network: float, in evaluation mode, exportable with one image.
         quantizer: the runtime's own.
-        calibration: float32 [N, ...] in [0, 1], in the network's layout.
+        material: in the network's layout.
+        recipe: static, or of method `dynamic`, which has no ranges to set.
         fold: whether weights are stored quantised now (ExecuTorch) or by the converter (LiteRT).
 
     Returns:
         the quantised graph; it takes one image at a time.
 
     Raises:
-        DataError: no calibration images.
+        DataError: no calibration images where the recipe wants them.
     """
-    if not len(calibration):
+    static = recipe.method != "dynamic"
+    if static and not len(material.calibration):
         raise DataError("no calibration images", hint="int8 needs some training images to set its ranges")
-    prepared = prepare_pt2e(torch.export.export(network, (calibration[:1],)).module(), quantizer)
+    prepared = prepare_pt2e(torch.export.export(network, (material.sample,)).module(), quantizer)
+    images = material.calibration if static else material.sample
     with torch.no_grad():
-        for row in range(len(calibration)):
-            prepared(calibration[row : row + 1])
-    _fix_input_range(prepared)
+        for row in range(len(images)):
+            prepared(images[row : row + 1])
+    if static:
+        fix_input_range(prepared)
     quantised: nn.Module = convert_pt2e(prepared, fold_quantize=fold)
     return quantised
 
 
-def _fix_input_range(prepared: torch.fx.GraphModule) -> None:
+def fix_input_range(prepared: torch.fx.GraphModule) -> None:
     """Quantise the input by the full range of a pixel, whatever the calibration images span.
 
     Scale 1/255 and zero point -128 map pixel p to p - 128: nothing is lost between the app's image and the model.
@@ -49,7 +56,7 @@ def _fix_input_range(prepared: torch.fx.GraphModule) -> None:
                 # A change of layout between the image and its observer (NHWC models).
                 if user.target is torch.ops.aten.permute.default:
                     waiting.append(user)
-            elif isinstance(prepared.get_submodule(str(user.target)), ObserverBase):
+            elif isinstance(prepared.get_submodule(str(user.target)), ObserverBase | FakeQuantizeBase):
                 setattr(prepared, str(user.target), _pixel_observer())
 
 

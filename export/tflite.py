@@ -1,7 +1,8 @@
-"""Export to TFLite by litert-torch: NHWC in, as an app has its images; int8 models take and give int8."""
+"""Export to TFLite by litert-torch: NHWC in, as an app has its images; int8 models take and give int8, or floats."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,36 +14,60 @@ from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_qu
 from litert_torch.quantize.quant_config import QuantConfig
 from torch import Tensor, nn
 
+from export.material import Material
 from export.quantisation import quantise
+from export.recipes import Recipe
 from foundation.manifest import TensorSpec
 
 LAYOUT = "nhwc"
 
 
-def write(network: nn.Module, calibration: Tensor, quantised: bool, path: Path) -> Callable[[Tensor], Tensor]:
+def write(network: nn.Module, material: Material, recipe: Recipe, path: Path) -> Callable[[Tensor], Tensor]:
     """Convert a network and write the `.tflite` file.
 
     Args:
         network: float32, takes [N, C, H, W] in [0, 1].
-        calibration: float32 [N, C, H, W] in [0, 1]; one image is enough for float.
-        quantised: int8, or else float32.
+        material: images to trace, calibrate and fine-tune with.
+        recipe: of this runtime.
         path: the file.
 
     Returns:
-        the exported graph before conversion: float32 [1, C, H, W] to logits [1, classes].
+        the exported graph before conversion: float32 [1, C, H, W] to logits [1, classes]. What ai-edge-quantizer does
+        comes after it.
     """
     wrapped = litert_torch.to_channel_last_io(network, args=[0]).eval()
-    images = calibration.permute(0, 2, 3, 1).contiguous()
-    sample = (images[:1],)
-    if quantised:
-        quantizer = PT2EQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-        graph = quantise(wrapped, quantizer, images, fold=False)
-        converted = litert_torch.convert(graph, sample, quant_config=QuantConfig(pt2e_quantizer=quantizer))
+    nhwc = material.transformed(lambda images: images.permute(0, 2, 3, 1).contiguous())
+    if recipe.method in ("pt2e", "qat"):
+        graph = _static(wrapped, nhwc, recipe, path)
     else:
-        graph = torch.export.export(wrapped, sample).module()
-        converted = litert_torch.convert(wrapped, sample)
-    converted.export(str(path))
+        graph = torch.export.export(wrapped, (nhwc.sample,)).module()
+        converted = litert_torch.convert(wrapped, (nhwc.sample,))
+        if recipe.method == "float":
+            converted.export(str(path))
+        else:
+            _rewrite(converted, nhwc.calibration, recipe, path)
     return lambda x: graph(x.permute(0, 2, 3, 1).contiguous())
+
+
+def _static(wrapped: nn.Module, nhwc: Material, recipe: Recipe, path: Path) -> nn.Module:
+    quantizer = PT2EQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=recipe.per_channel))
+    graph = quantise(wrapped, quantizer, nhwc, recipe, fold=False)
+    litert_torch.convert(graph, (nhwc.sample,), quant_config=QuantConfig(pt2e_quantizer=quantizer)).export(str(path))
+    if recipe.float_io:
+        from export.flatbuffer import with_float_io
+
+        path.write_bytes(with_float_io(path.read_bytes()))
+    return graph
+
+
+def _rewrite(converted: Any, images: Tensor, recipe: Recipe, path: Path) -> None:
+    """Quantise a float file as it stands."""
+    from export.ai_edge import quantise_file
+
+    with tempfile.TemporaryDirectory(prefix="edgecat-export-") as folder:
+        base = Path(folder) / "float.tflite"
+        converted.export(str(base))
+        path.write_bytes(quantise_file(base, recipe, images.numpy()))
 
 
 def tensor_specs(path: Path) -> tuple[TensorSpec, TensorSpec]:

@@ -1,4 +1,4 @@
-"""The stages of the road as commands of their own: train, export, push, query, attack, bench."""
+"""The stages of the road as commands of their own: train, push, query, attack, bench."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import typer
 from edgecat.cli import options
 from edgecat.cli.output import Output
 
-Recipes = Optional[list[str]]  # noqa: UP045
 OptionalPath = Optional[Path]  # noqa: UP045
 
 
@@ -37,54 +36,6 @@ def train(
         record = measure_victim(checkpoint, dataset, run_id=checkpoint.sha256[:16])
         text = f"{out}: {record.accuracy:.1%} of {len(dataset.test)} test images, {record.parameters:,} parameters"
         output.result(record.model_dump(mode="json") | {"checkpoint": str(out)}, text)
-
-
-def export(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint that edgecat train wrote.")],
-    out: Annotated[Path, typer.Option("--out", help="Directory for the model files and manifests.")] = Path(
-        "artifacts"
-    ),
-    recipe: Annotated[
-        Recipes,
-        typer.Option(
-            "--recipe",
-            help="tflite_fp32, tflite_int8, executorch_fp32 or executorch_int8; repeatable. Default: all.",
-            show_default=False,
-        ),
-    ] = None,
-    data: options.Data = "phantom",
-    seed: options.Seed = 0,
-    size: options.Size = None,
-    skip_bad: options.SkipBad = False,
-    labels: options.Labels = None,
-    json: options.Json = False,
-) -> None:
-    """Export a victim to TFLite and ExecuTorch, through the parity gate (exit code 1 where it does not hold).
-
-    Give the data and seed that it was trained with: training images calibrate, unseen ones are compared.
-    """
-    with Output(json) as output:
-        from edgecat.settings import make_settings
-        from export.recipes import RECIPES, find_recipe
-
-        recipes = tuple(find_recipe(name) for name in recipe or RECIPES)
-        # Late: a wrong recipe is told before torch is loaded.
-        from edgecat.stages.data import load_dataset
-        from edgecat.stages.export import export_victim, gate
-        from edgecat.stages.victim import load_victim
-
-        settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=labels)
-        dataset = load_dataset(settings, output)
-        victim = load_victim(checkpoint, dataset)
-        made = list(export_victim(victim, dataset, recipes, out, victim.sha256[:16], out / "export.log", output))
-        lines = [
-            f"{artifact.path}: {r.bytes:,} bytes, agreement {r.parity.agreement:.4f}, rms {r.parity.rms:.3g}"
-            for artifact, r in made
-        ]
-        documents = [record.model_dump(mode="json") | {"path": str(artifact.path)} for artifact, record in made]
-        output.result({"artifacts": documents}, "\n".join(lines))
-        for _, record in made:
-            gate(record)
 
 
 def push(

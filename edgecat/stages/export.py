@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.records import ArtifactRecord, Parity
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.records import ArtifactRecord, Parity, RuntimeParity
+from edge.devices.opening import OpenDevice
 from edgecat.quiet import log_output
 from edgecat.stages.data import parity_images
 from export.parity import demand
 from export.recipes import Recipe
+from foundation.errors import CheckFailed
 from foundation.manifest import Artifact
 from foundation.progress import SILENT, Progress
 from victim.checkpoint import Checkpoint
 from victim.dataset import Dataset
+
+if TYPE_CHECKING:
+    from export.exporting import Exported
 
 
 def export_victim(
@@ -25,6 +34,9 @@ def export_victim(
     run_id: str,
     log: Path,
     progress: Progress = SILENT,
+    *,
+    device: OpenDevice | None = None,
+    elsewhere: bool = False,
 ) -> Iterator[tuple[Artifact, ArtifactRecord]]:
     """Export by each recipe in turn.
 
@@ -36,6 +48,8 @@ def export_victim(
         run_id: for the records.
         log: file for what the exporters print.
         progress: where to show it.
+        device: with `elsewhere`, to hold each file against its network there too.
+        elsewhere: ask that device, and the older TFLite runtime if it is set up; see `export.across`.
 
     Yields:
         the artefact and its record, whether or not the gate holds: see `gate`.
@@ -56,6 +70,7 @@ def export_victim(
                     checkpoint.header.architecture,
                 )
                 exported = export(source, recipe, directory)
+            asked = list(_elsewhere(exported, source.unseen, recipe, device, progress)) if elsewhere else []
             manifest, parity = exported.artifact.manifest, asdict(exported.parity)
             del parity["exported_rms"]
             record = ArtifactRecord(
@@ -68,6 +83,7 @@ def export_victim(
                 sha256=manifest.sha256,
                 seconds_export=exported.seconds,
                 parity=Parity(**parity, ok=exported.parity.ok),
+                elsewhere=asked,
             )
             advance(1)
             yield exported.artifact, record
@@ -80,3 +96,19 @@ def gate(record: ArtifactRecord) -> None:
         CheckFailed: a bound of the recipe does not hold.
     """
     demand(record.parity, record.name)
+    for one in record.elsewhere:
+        if not one.ok:
+            raise CheckFailed(
+                f"{record.name} is answered for wrongly by {one.engine} ({one.device_kind}): agreement "
+                f"{one.agreement:.4f} (at least {record.parity.min_agreement}), rms of the logits {one.rms:.3g}",
+                hint="a device with that runtime would tell nonsense: choose another recipe for it",
+            )
+
+
+def _elsewhere(
+    exported: Exported, images: NDArray[np.uint8], recipe: Recipe, device: OpenDevice | None, progress: Progress
+) -> Iterator[RuntimeParity]:
+    from export.across import ask_elsewhere
+
+    for one in ask_elsewhere(exported.artifact, exported.eager, exported.logits, images, recipe, device, progress):
+        yield RuntimeParity(**asdict(one))

@@ -80,6 +80,13 @@ def test_a_dynamic_int8_file_is_silently_wrong_there(older: Callable[..., Ended]
     assert agreement(older, dynamic, queries) < 0.7
 
 
+def test_our_dynamic_int8_is_right_there_too(
+    older: Callable[..., Ended], exported: Callable[[str, int], Any], queries: Path
+) -> None:
+    """One scale for a fully connected layer, where the file above has one for each channel."""
+    assert agreement(older, exported("tflite_int8_dynamic", 1).artifact.path, queries) > 0.97
+
+
 def test_a_ledger_does_not_give_one_runtime_s_answers_for_another_s(
     older: Callable[..., Ended], small: Path, queries: Path, tmp_path: Path
 ) -> None:

@@ -41,6 +41,27 @@ def in_process(model: Path, images: NDArray[np.uint8]) -> list[int]:
     return labels
 
 
+def test_recipes_are_listed_with_one_s_own_and_with_what_is_not_supported(edgecat: CommandLine, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text('[careful]\nlike = "tflite_int8"\ncalibration_images = 256\n')
+    told = edgecat("export", "--list", "--recipes", mine, "--json").document()
+    by_name = {recipe["name"]: recipe for recipe in told["recipes"]}
+    assert by_name["careful"] == by_name["tflite_int8"] | {"name": "careful", "calibration_images": 256}
+    assert "executorch_int16x8" in told["unsupported"]
+    shown = edgecat("export", "--list").stdout
+    assert all(name in shown for name in (*set(by_name) - {"careful"}, *told["unsupported"]))
+
+
+def test_an_export_asks_a_device_too(
+    edgecat_here: Callable[..., Ended], walked: Walked, data: Path, tmp_path: Path
+) -> None:
+    words = ["--recipe", "tflite_fp16", "--everywhere", "--device", "embedded", "--data", data, "--out", tmp_path]
+    (made,) = edgecat_here("export", walked.checkpoint, *words, "--json").document()["artifacts"]
+    elsewhere = {one["engine"]: one for one in made["elsewhere"]}
+    assert all(one["ok"] and one["agreement"] >= 0.99 for one in elsewhere.values())
+    assert any(one["device_kind"] == "embedded" for one in elsewhere.values())
+
+
 def test_a_victim_is_trained_then_exported_for_both_runtimes(
     edgecat_here: Callable[..., Ended], data: Path, tmp_path: Path
 ) -> None:

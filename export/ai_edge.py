@@ -1,0 +1,86 @@
+"""What ai-edge-quantizer makes of a float32 `.tflite` file: weights of 16 or 8 bits, static and dynamic int8, 16x8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from ai_edge_quantizer import calibrator, qtyping, quantizer, recipe
+from ai_edge_quantizer.utils import qsv_utils
+from numpy.typing import NDArray
+
+from export.recipes import Recipe
+
+_OPERATION = qtyping.TFLOperationName
+
+
+def quantise_file(base: Path, how: Recipe, images: NDArray[np.float32]) -> bytes:
+    """Quantise a file.
+
+    Args:
+        base: float32.
+        how: a recipe of method `half`, `weights`, `dynamic` or `aeq`.
+        images: float32 [N, H, W, C], which set the ranges of activations (`aeq`).
+    """
+    made = _MAKERS[how.method](base, how, images)
+    return bytes(made.quantized_model)
+
+
+def _half(base: Path, _: Recipe, __: NDArray[np.float32]) -> Any:
+    own = quantizer.Quantizer(str(base))
+    weights = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+    own.update_quantization_recipe(
+        regex=".*",
+        operation_name=_OPERATION.ALL_SUPPORTED,
+        op_config=qtyping.OpQuantizationConfig(
+            weight_tensor_config=weights,
+            compute_precision=qtyping.ComputePrecision.FLOAT,
+            explicit_dequantize=True,
+        ),
+        algorithm_key="float_casting",
+    )
+    return own.quantize()
+
+
+def _weights(base: Path, _: Recipe, __: NDArray[np.float32]) -> Any:
+    return quantizer.Quantizer(str(base), recipe.weight_only_wi8_afp32()).quantize()
+
+
+def _dynamic(base: Path, _: Recipe, __: NDArray[np.float32]) -> Any:
+    """Fully connected layers with one scale for all channels, convolutions with one for each.
+
+    With a scale for each channel of a fully connected layer runtimes of 2.14 answer nonsense without a word; with one
+    for a whole convolution all of them do.
+    """
+    own = quantizer.Quantizer(str(base), recipe.dynamic_wi8_afp32())
+    weights = qtyping.TensorQuantizationConfig(
+        num_bits=8, symmetric=True, granularity=qtyping.QuantGranularity.TENSORWISE
+    )
+    own.update_quantization_recipe(
+        regex=".*",
+        operation_name=_OPERATION.FULLY_CONNECTED,
+        op_config=qtyping.OpQuantizationConfig(
+            weight_tensor_config=weights, compute_precision=qtyping.ComputePrecision.INTEGER
+        ),
+        algorithm_key="min_max_uniform_quantize",
+    )
+    return own.quantize()
+
+
+def _static(base: Path, how: Recipe, images: NDArray[np.float32]) -> Any:
+    make = recipe.static_wi8_ai16 if how.precision == "int16x8" else recipe.static_wi8_ai8
+    own = quantizer.Quantizer(str(base), make())
+    if how.float_io:
+        for operation in (_OPERATION.INPUT, _OPERATION.OUTPUT):
+            own.update_quantization_recipe(regex=".*", operation_name=operation, algorithm_key="no_quantize")
+    # Its default, a moving average of each image's range, cuts logits off; the function can be given here alone.
+    ranges = calibrator.Calibrator(base.read_bytes(), qsv_update_func=qsv_utils.min_max_update)
+    (signature, tensors), *_ = Interpreter(str(base)).get_signature_list().items()
+    samples = [{tensors["inputs"][0]: image[None]} for image in images]
+    ranges.calibrate({signature: samples}, own._recipe_manager)
+    return own.quantize(ranges.get_model_qsvs())
+
+
+_MAKERS = {"half": _half, "weights": _weights, "dynamic": _dynamic, "aeq": _static}

@@ -1,0 +1,33 @@
+"""Images that an exporter works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Material:
+    """Images as a network takes them, float32 in [0, 1].
+
+    Attributes:
+        sample: one image [1, ...]: the shape that is traced.
+        calibration: [N, ...], which set the ranges of activations; none where there are none to set.
+    """
+
+    sample: Tensor
+    calibration: Tensor
+
+    @classmethod
+    def of(cls, images: Tensor, calibration: int) -> Material:
+        """Training images float32 [N, C, H, W], of which the first `calibration` set ranges."""
+        # Not `contiguous()`: it leaves one-channel images in NHWC order, and the order of the sample is traced in.
+        plain = images[: max(calibration, 1)].clone(memory_format=torch.contiguous_format)
+        return cls(plain[:1], plain[:calibration])
+
+    def transformed(self, change: Callable[[Tensor], Tensor]) -> Material:
+        """The same images in another layout."""
+        return Material(change(self.sample), change(self.calibration))
