@@ -157,9 +157,9 @@ def _manifest(source: Source, recipe: Recipe, path: Path) -> Manifest:
 
 def _tensor_specs(source: Source, recipe: Recipe, path: Path) -> tuple[TensorSpec, TensorSpec]:
     if recipe.runtime == "tflite":
-        from export import tflite
+        from export.tensors import tensor_specs
 
-        return tflite.tensor_specs(path)
+        return tensor_specs(path)
     from export import executorch
 
     return executorch.tensor_specs(source.image_shape, len(source.class_names))

@@ -206,7 +206,7 @@ def select_recipes(runtimes: tuple[str, ...] = (), precisions: tuple[str, ...] =
     """
     for kind, chosen, known in (
         ("runtime", runtimes, get_args(Runtime)),
-        ("precision", precisions, get_args(Precision)),
+        ("precision", precisions, tuple(word for word in get_args(Precision) if word != "unknown")),
     ):
         for word in chosen:
             if word not in known:

@@ -9,7 +9,6 @@ from typing import Any
 
 import litert_torch
 import torch
-from ai_edge_litert.interpreter import Interpreter
 from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_quantization_config
 from litert_torch.quantize.quant_config import QuantConfig
 from torch import Tensor, nn
@@ -17,9 +16,6 @@ from torch import Tensor, nn
 from export.material import Material
 from export.quantisation import quantise
 from export.recipes import Recipe
-from foundation.manifest import TensorSpec
-
-LAYOUT = "nhwc"
 
 
 def write(network: nn.Module, material: Material, recipe: Recipe, path: Path) -> Callable[[Tensor], Tensor]:
@@ -68,26 +64,3 @@ def _rewrite(converted: Any, images: Tensor, recipe: Recipe, path: Path) -> None
         base = Path(folder) / "float.tflite"
         converted.export(str(base))
         path.write_bytes(quantise_file(base, recipe, images.numpy()))
-
-
-def tensor_specs(path: Path) -> tuple[TensorSpec, TensorSpec]:
-    """Input and output of a `.tflite` file, as its runtime reads them."""
-    interpreter = Interpreter(str(path))
-    return (
-        _tensor_spec(interpreter.get_input_details()[0], LAYOUT),
-        _tensor_spec(interpreter.get_output_details()[0], "nc"),
-    )
-
-
-def _tensor_spec(detail: dict[str, Any], layout: str) -> TensorSpec:
-    scale, zero_point = detail["quantization"]
-    return TensorSpec.model_validate(
-        {
-            "shape": tuple(int(n) for n in detail["shape"]),
-            "dtype": detail["dtype"].__name__,
-            "layout": layout,
-            # The runtime says scale 0 where a tensor is not quantised.
-            "scale": float(scale) or None,
-            "zero_point": int(zero_point) if scale else None,
-        }
-    )

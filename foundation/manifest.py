@@ -15,7 +15,8 @@ from foundation.files import sha256_file, write_text
 SCHEMA_VERSION = 1
 
 Runtime = Literal["tflite", "executorch"]
-Precision = Literal["fp32", "fp16", "int8", "int8_weights", "int8_dynamic", "int16x8"]
+# `unknown`: of a file that somebody else made.
+Precision = Literal["fp32", "fp16", "int8", "int8_weights", "int8_dynamic", "int16x8", "unknown"]
 
 # Both formats are flatbuffers: bytes 4..8 name the kind.
 _MAGIC: dict[str, tuple[bytes, ...]] = {"tflite": (b"TFL3",), "executorch": (b"ET12", b"ET13")}

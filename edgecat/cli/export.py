@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -14,16 +15,25 @@ from foundation.errors import UsageError
 
 if TYPE_CHECKING:
     from benchmarks.records import ArtifactRecord
+    from edge.devices.opening import OpenDevice
+    from export.networks import Foreign
     from export.recipes import Recipe
     from foundation.manifest import Artifact
+    from victim.dataset import Dataset
 
 _ALL = "all"
+_READY = (".tflite", ".pte")
+_PROGRAM = ".pt2"
 
 
 def export(
-    checkpoint: Annotated[
-        Optional[Path],  # noqa: UP045 - read at run time by Typer, also on 3.10
-        typer.Argument(help="A checkpoint that edgecat train wrote.", show_default=False),
+    source: Annotated[
+        Optional[str],  # noqa: UP045 - read at run time by Typer, also on 3.10
+        typer.Argument(
+            help="A checkpoint that edgecat train wrote; module:factory with --weights; an exported program .pt2; or a "
+            "ready .tflite or .pte file, which is looked at, copied and given a manifest.",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Directory for the model files and manifests.")] = Path(
         "artifacts"
@@ -43,6 +53,18 @@ def export(
     listed: Annotated[
         bool, typer.Option("--list", help="Tell every recipe, and what is not supported; no more.")
     ] = False,
+    weights: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--weights", help="A safetensors file with the state dict of module:factory."),
+    ] = None,
+    layout: Annotated[
+        str, typer.Option("--layout", help="Of the batch that your own network takes: nchw or nhwc.")
+    ] = "nchw",
+    mean: Annotated[
+        str,
+        typer.Option("--mean", help="Your own network or file takes (pixel / 255 - mean) / std: one for all or R,G,B."),
+    ] = "0",
+    std: Annotated[str, typer.Option("--std", help="See --mean.")] = "1",
     everywhere: Annotated[
         bool,
         typer.Option(
@@ -59,7 +81,7 @@ def export(
     labels: options.Labels = None,
     json: options.Json = False,
 ) -> None:
-    """Export a victim to TFLite and ExecuTorch, through the parity gate (exit code 1 where it does not hold).
+    """Export a network to TFLite and ExecuTorch, through the parity gate (exit code 1 where it does not hold).
 
     Give the data and seed that it was trained with: training images calibrate, unseen ones are compared.
     """
@@ -72,20 +94,27 @@ def export(
         if listed:
             output.result(_listing(known, UNSUPPORTED), _table(known, UNSUPPORTED))
             return
-        if checkpoint is None:
-            raise UsageError("no checkpoint to export", hint="name one that edgecat train wrote, or ask for --list")
+        if source is None:
+            raise UsageError("nothing to export", hint="name a checkpoint that edgecat train wrote, or ask for --list")
         names = [name for one in recipe or STANDARD for name in (known if one == _ALL else (one,))]
         chosen = tuple(find_recipe(name, own) for name in dict.fromkeys(names))
+        settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=labels)
+        numbers = {"mean": _numbers("--mean", mean), "std": _numbers("--std", std)}
         # Late: a wrong recipe is told before torch is loaded.
+        from edge.devices.opening import open_device
         from edgecat.stages.data import load_dataset
-        from edgecat.stages.export import export_victim, gate
+
+        if source.endswith(_READY):
+            dataset = load_dataset(settings, output)
+            with open_device(device, key) as ready:
+                output.result(*_taken(Path(source), dataset, out, numbers, ready, output))
+            return
+        foreign = _foreign(source, weights, layout, numbers)
+        dataset = load_dataset(settings, output)
+        from edgecat.stages.export import export_victim, foreign_victim, gate
         from edgecat.stages.victim import load_victim
 
-        settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=labels)
-        dataset = load_dataset(settings, output)
-        victim = load_victim(checkpoint, dataset)
-        from edge.devices.opening import open_device
-
+        victim = load_victim(Path(source), dataset) if foreign is None else foreign_victim(foreign, dataset)
         with open_device(device, key) if everywhere else nullcontext() as opened:
             made = [
                 *export_victim(
@@ -100,6 +129,46 @@ def export(
         output.result({"artifacts": documents, "unsupported": left_out}, "\n".join(lines))
         for _, record in made:
             gate(record)
+
+
+def _taken(
+    source: Path,
+    dataset: Dataset,
+    out: Path,
+    numbers: dict[str, tuple[float, ...]],
+    device: OpenDevice,
+    output: Output,
+) -> tuple[dict[str, Any], str]:
+    """A ready file: its document and what is said of it."""
+    from edgecat.stages.export import accuracy_on
+    from export.adoption import adopt
+
+    artifact = adopt(source, dataset.image_shape, dataset.class_names, out, **numbers)
+    share, images = accuracy_on(artifact, dataset, device, output), len(dataset.test)
+    told = {"path": str(artifact.path), "accuracy_on_device": share, "images": images}
+    text = f"{artifact.path}: taken as it is; names {share:.1%} of {images} test images rightly on {device.info.kind}"
+    return {"artifacts": [artifact.manifest.model_dump(mode="json") | told]}, text
+
+
+def _foreign(source: str, weights: Path | None, layout: str, numbers: dict[str, tuple[float, ...]]) -> Foreign | None:
+    """Somebody's network; None: a checkpoint of ours."""
+    from export.networks import Foreign
+
+    if weights is None and (Path(source).is_file() or ":" not in source) and not source.endswith(_PROGRAM):
+        if layout != "nchw" or numbers != {"mean": (0.0,), "std": (1.0,)}:
+            raise UsageError("a checkpoint of ours knows its own layout and takes pixel / 255")
+        return None
+    return Foreign(source, weights, layout, **numbers)  # type: ignore[arg-type]
+
+
+def _numbers(name: str, text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or not all(map(isfinite, found)):
+        raise UsageError(f"{name} {text!r} is not a number, or one for each channel as in 0.485,0.456,0.406")
+    return found
 
 
 def _told(artifact: Artifact, record: ArtifactRecord) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.records import ArtifactRecord, Parity, RuntimeParity
+from edge.deployment import deploy
 from edge.devices.opening import OpenDevice
 from edgecat.quiet import log_output
 from edgecat.stages.data import parity_images
@@ -19,11 +20,12 @@ from export.recipes import Recipe
 from foundation.errors import CheckFailed
 from foundation.manifest import Artifact
 from foundation.progress import SILENT, Progress
-from victim.checkpoint import Checkpoint
+from victim.checkpoint import Checkpoint, CheckpointHeader
 from victim.dataset import Dataset
 
 if TYPE_CHECKING:
     from export.exporting import Exported
+    from export.networks import Foreign
 
 
 def export_victim(
@@ -67,7 +69,7 @@ def export_victim(
                     checkpoint.sha256,
                     dataset.train.images,
                     parity_images(dataset),
-                    checkpoint.header.architecture,
+                    checkpoint.header.architecture or None,
                 )
                 exported = export(source, recipe, directory)
             asked = list(_elsewhere(exported, source.unseen, recipe, device, progress)) if elsewhere else []
@@ -87,6 +89,34 @@ def export_victim(
             )
             advance(1)
             yield exported.artifact, record
+
+
+def foreign_victim(foreign: Foreign, dataset: Dataset) -> Checkpoint:
+    """Somebody's network as a victim that can be exported for a data set, which it may have been trained on or not.
+
+    Raises:
+        UsageError, ArtifactError: see `export.networks.load_network`.
+    """
+    from export.networks import load_network
+
+    network, digest = load_network(foreign, dataset.image_shape, len(dataset.class_names))
+    header = CheckpointHeader(
+        architecture=foreign.source if foreign.weights is not None else "",
+        image_shape=dataset.image_shape,
+        class_names=dataset.class_names,
+        dataset=dataset.name,
+        dataset_sha256=dataset.sha256,
+        epochs=0,
+        seconds_train=0.0,
+    )
+    return Checkpoint(network, header, digest)
+
+
+def accuracy_on(artifact: Artifact, dataset: Dataset, device: OpenDevice, progress: Progress = SILENT) -> float:
+    """Share of the test images that a file names rightly on a device: what a wrong mean or layout would spoil."""
+    with deploy(device, artifact, progress=progress) as model:
+        named = model.query(dataset.test.images).top1()
+    return float((named == dataset.test.labels).mean())
 
 
 def gate(record: ArtifactRecord) -> None:

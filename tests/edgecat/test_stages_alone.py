@@ -62,6 +62,28 @@ def test_an_export_asks_a_device_too(
     assert any(one["device_kind"] == "embedded" for one in elsewhere.values())
 
 
+def test_a_ready_file_is_taken_as_it_is(edgecat: CommandLine, model: Path, data: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs.tflite"
+    theirs.write_bytes(model.read_bytes())
+    words = ("export", theirs, "--data", data, "--out", tmp_path / "taken", "--device", "embedded")
+    (taken,) = edgecat(*words, "--json").document()["artifacts"]
+    assert taken["sha256"] == load_artifact(model).manifest.sha256
+    assert taken["accuracy_on_device"] > 0.8
+    assert "a number" in edgecat(*words, "--mean", "much").refusal(2)
+
+
+def test_a_factory_s_weights_are_exported(
+    edgecat_here: Callable[..., Ended], walked: Walked, data: Path, tmp_path: Path
+) -> None:
+    """The victim's own checkpoint, as somebody would bring it: a factory of ours, and a file of weights."""
+    words = ("--weights", walked.checkpoint, "--data", data, "--out", tmp_path, "--recipe", "executorch_fp32", "--json")
+    (made,) = edgecat_here("export", "victim.models:ResidualCNN", *words).document()["artifacts"]
+    assert made["parity"]["ok"]
+    assert load_artifact(tmp_path / "executorch_fp32.pte").manifest.victim_architecture == "victim.models:ResidualCNN"
+    told = edgecat_here("export", walked.checkpoint, "--data", data, "--layout", "nhwc").refusal(2)
+    assert "knows its own layout" in told
+
+
 def test_a_victim_is_trained_then_exported_for_both_runtimes(
     edgecat_here: Callable[..., Ended], data: Path, tmp_path: Path
 ) -> None:
