@@ -11,24 +11,37 @@ from ai_edge_quantizer import calibrator, qtyping, quantizer, recipe
 from ai_edge_quantizer.utils import qsv_utils
 from numpy.typing import NDArray
 
+from export.calibration import TensorRange
 from export.recipes import Recipe
 
 _OPERATION = qtyping.TFLOperationName
 
 
-def quantise_file(base: Path, how: Recipe, images: NDArray[np.float32]) -> bytes:
+def quantise_file(base: Path, how: Recipe, images: NDArray[np.float32]) -> tuple[bytes, tuple[TensorRange, ...]]:
     """Quantise a file.
 
     Args:
         base: float32.
         how: a recipe of method `half`, `weights`, `dynamic` or `aeq`.
         images: float32 [N, H, W, C], which set the ranges of activations (`aeq`).
+
+    Returns:
+        the new file's content, and the ranges.
     """
-    made = _MAKERS[how.method](base, how, images)
-    return bytes(made.quantized_model)
+    if how.method == "aeq":
+        made, found = _static(base, how, images)
+        # Of constants it keeps the range of each channel.
+        ranges = [(name, kept["min"], kept["max"]) for name, kept in found.items() if np.size(kept["min"]) == 1]
+    else:
+        made, ranges = _MAKERS[how.method](base), []
+    told = (
+        TensorRange(name=name, low=np.min(low), high=np.max(high), scale=None, zero_point=None)
+        for name, low, high in ranges
+    )
+    return bytes(made.quantized_model), tuple(told)
 
 
-def _half(base: Path, _: Recipe, __: NDArray[np.float32]) -> Any:
+def _half(base: Path) -> Any:
     own = quantizer.Quantizer(str(base))
     weights = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
     own.update_quantization_recipe(
@@ -44,11 +57,11 @@ def _half(base: Path, _: Recipe, __: NDArray[np.float32]) -> Any:
     return own.quantize()
 
 
-def _weights(base: Path, _: Recipe, __: NDArray[np.float32]) -> Any:
+def _weights(base: Path) -> Any:
     return quantizer.Quantizer(str(base), recipe.weight_only_wi8_afp32()).quantize()
 
 
-def _dynamic(base: Path, _: Recipe, __: NDArray[np.float32]) -> Any:
+def _dynamic(base: Path) -> Any:
     """Fully connected layers with one scale for all channels, convolutions with one for each.
 
     With a scale for each channel of a fully connected layer runtimes of 2.14 answer nonsense without a word; with one
@@ -69,7 +82,7 @@ def _dynamic(base: Path, _: Recipe, __: NDArray[np.float32]) -> Any:
     return own.quantize()
 
 
-def _static(base: Path, how: Recipe, images: NDArray[np.float32]) -> Any:
+def _static(base: Path, how: Recipe, images: NDArray[np.float32]) -> tuple[Any, dict[str, Any]]:
     make = recipe.static_wi8_ai16 if how.precision == "int16x8" else recipe.static_wi8_ai8
     own = quantizer.Quantizer(str(base), make())
     if how.float_io:
@@ -80,7 +93,8 @@ def _static(base: Path, how: Recipe, images: NDArray[np.float32]) -> Any:
     (signature, tensors), *_ = Interpreter(str(base)).get_signature_list().items()
     samples = [{tensors["inputs"][0]: image[None]} for image in images]
     ranges.calibrate({signature: samples}, own._recipe_manager)
-    return own.quantize(ranges.get_model_qsvs())
+    found: dict[str, Any] = ranges.get_model_qsvs()
+    return own.quantize(found), found
 
 
-_MAKERS = {"half": _half, "weights": _weights, "dynamic": _dynamic, "aeq": _static}
+_MAKERS = {"half": _half, "weights": _weights, "dynamic": _dynamic}

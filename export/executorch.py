@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +12,7 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuant
 from executorch.exir import to_edge_transform_and_lower
 from torch import Tensor, nn
 
+from export.calibration import TensorRange, Written
 from export.material import Material
 from export.quantisation import quantise
 from export.recipes import Recipe
@@ -21,21 +21,21 @@ from foundation.manifest import TensorSpec
 LAYOUT: Literal["nchw"] = "nchw"
 
 
-def write(network: nn.Module, material: Material, recipe: Recipe, path: Path) -> Callable[[Tensor], Tensor]:
+def write(network: nn.Module, material: Material, recipe: Recipe, path: Path) -> Written:
     """Lower a network and write the `.pte` file; see `export.tflite.write`."""
-    program = torch.export.export(_graph(network, material, recipe), (material.sample,))
+    graph, ranges = _graph(network, material, recipe)
+    program = torch.export.export(graph, (material.sample,))
     partitioner = [XnnpackPartitioner()] if recipe.delegated else []
     lowered = to_edge_transform_and_lower(program, partitioner=partitioner).to_executorch()
     path.write_bytes(lowered.buffer)
-    exported: Callable[[Tensor], Tensor] = program.module()
-    return exported
+    return Written(program.module(), ranges)
 
 
-def _graph(network: nn.Module, material: Material, recipe: Recipe) -> nn.Module:
+def _graph(network: nn.Module, material: Material, recipe: Recipe) -> tuple[nn.Module, tuple[TensorRange, ...]]:
     if recipe.method == "float":
-        return network
+        return network, ()
     if recipe.method == "half":
-        return _Half(network).eval()
+        return _Half(network).eval(), ()
     dynamic = recipe.method == "dynamic"
     config = get_symmetric_quantization_config(is_per_channel=recipe.per_channel, is_dynamic=dynamic)
     return quantise(network, XNNPACKQuantizer().set_global(config), material, recipe, fold=True)

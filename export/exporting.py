@@ -14,15 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from export.calibration import Calibration, Written, calibration_path
 from export.material import Material
 from export.parity import Parity, check_count, compare, runtime_logits
 from export.recipes import Recipe
 from foundation.errors import ArtifactError, DataError, EdgecatError
-from foundation.files import replacing, sha256_arrays, sha256_file
+from foundation.files import replacing, sha256_arrays, sha256_file, write_text
 from foundation.manifest import Artifact, ImageSpec, Manifest, TensorSpec, save_manifest
 from victim.step import as_input
 from victim.training import predict
 
+# Share of the calibration images.
+_DUPLICATES = 0.02
 _PACKAGES = {
     "tflite": ("torch", "torchao", "litert-torch", "litert-converter", "ai-edge-litert", "ai-edge-quantizer"),
     "executorch": ("torch", "torchao", "executorch"),
@@ -84,18 +87,31 @@ def export(source: Source, recipe: Recipe, directory: Path) -> Exported:
             f"{recipe.name} calibrates on {recipe.calibration_images} images, {len(source.calibration)} given"
         )
     check_count(len(source.unseen))
+    _demand_apart(source.calibration[: recipe.calibration_images], source.unseen)
     path = directory / recipe.file_name
     with replacing(path) as temporary:
-        graph = _graph(recipe, source, temporary)
+        written = _written(recipe, source, temporary)
     artifact = save_manifest(path, _manifest(source, recipe, path))
+    if recipe.calibration_images:
+        write_text(calibration_path(path), _calibration(artifact.manifest, recipe, written).model_dump_json(indent=1))
     logits = runtime_logits(artifact, source.unseen)
     eager = predict(source.network, source.unseen)
-    parity = compare(eager, _one_by_one(graph, source.unseen), logits, recipe)
+    parity = compare(eager, _one_by_one(written.graph, source.unseen), logits, recipe)
     return Exported(artifact, parity, eager, logits, time.perf_counter() - start)
 
 
-def _graph(recipe: Recipe, source: Source, path: Path) -> Callable[[Tensor], Tensor]:
-    """Write the file; gives the graph that it was made of."""
+def _calibration(manifest: Manifest, recipe: Recipe, written: Written) -> Calibration:
+    return Calibration(
+        recipe=recipe.name,
+        method="min_max" if recipe.method == "aeq" else "histogram",
+        images=recipe.calibration_images,
+        images_sha256=manifest.calibration_sha256 or "",
+        ranges=written.ranges,
+    )
+
+
+def _written(recipe: Recipe, source: Source, path: Path) -> Written:
+    """Write the file."""
     # The exporters trace the module and may leave marks on it; training's memory format would be traced in.
     network = copy.deepcopy(source.network).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     if recipe.epochs:
@@ -103,7 +119,8 @@ def _graph(recipe: Recipe, source: Source, path: Path) -> Callable[[Tensor], Ten
 
         network = fine_tune(network, as_input(source.calibration), recipe.epochs, per_channel=recipe.per_channel)
     images = source.calibration[: max(recipe.calibration_images, 1)]
-    material = Material.of(as_input(images), recipe.calibration_images)
+    state = path.parent / f".{recipe.name}.calibrating"
+    material = Material.of(as_input(images), recipe.calibration_images, state)
     try:
         return _write(recipe, network, material, path)
     except (EdgecatError, OSError):
@@ -116,12 +133,23 @@ def _graph(recipe: Recipe, source: Source, path: Path) -> Callable[[Tensor], Ten
         ) from error
 
 
+def _demand_apart(calibration: NDArray[np.uint8], unseen: NDArray[np.uint8]) -> None:
+    """No image may both set ranges and judge them; the same picture of two patients, as data sets have them, may."""
+    judges = {image.tobytes() for image in unseen}
+    both = sum(image.tobytes() in judges for image in calibration)
+    if both > max(1, _DUPLICATES * len(calibration)):
+        raise DataError(
+            f"{both} of {len(calibration)} calibration images are among those of the parity gate",
+            hint="calibrate on training images; test images judge the result",
+        )
+
+
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
 
 
-def _write(recipe: Recipe, network: nn.Module, material: Material, path: Path) -> Callable[[Tensor], Tensor]:
+def _write(recipe: Recipe, network: nn.Module, material: Material, path: Path) -> Written:
     if recipe.runtime == "tflite":
         from export import tflite
 

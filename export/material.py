@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,18 +17,20 @@ class Material:
     Attributes:
         sample: one image [1, ...]: the shape that is traced.
         calibration: [N, ...], which set the ranges of activations; none where there are none to set.
+        state: file in which a calibration stands while it runs.
     """
 
     sample: Tensor
     calibration: Tensor
+    state: Path | None = None
 
     @classmethod
-    def of(cls, images: Tensor, calibration: int) -> Material:
+    def of(cls, images: Tensor, calibration: int, state: Path | None = None) -> Material:
         """Training images float32 [N, C, H, W], of which the first `calibration` set ranges."""
         # Not `contiguous()`: it leaves one-channel images in NHWC order, and the order of the sample is traced in.
         plain = images[: max(calibration, 1)].clone(memory_format=torch.contiguous_format)
-        return cls(plain[:1], plain[:calibration])
+        return cls(plain[:1], plain[:calibration], state)
 
     def transformed(self, change: Callable[[Tensor], Tensor]) -> Material:
         """The same images in another layout."""
-        return Material(change(self.sample), change(self.calibration))
+        return Material(change(self.sample), change(self.calibration), self.state)

@@ -9,12 +9,15 @@ from torchao.quantization.pt2e.observer import MinMaxObserver, ObserverBase
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import Quantizer
 
+from export.calibration import TensorRange, observe, observed_ranges
 from export.material import Material
 from export.recipes import Recipe
 from foundation.errors import DataError
 
 
-def quantise(network: nn.Module, quantizer: Quantizer, material: Material, recipe: Recipe, *, fold: bool) -> nn.Module:
+def quantise(
+    network: nn.Module, quantizer: Quantizer, material: Material, recipe: Recipe, *, fold: bool
+) -> tuple[nn.Module, tuple[TensorRange, ...]]:
     """Quantise by running the calibration images through the network once.
 
     Args:
@@ -25,7 +28,7 @@ def quantise(network: nn.Module, quantizer: Quantizer, material: Material, recip
         fold: whether weights are stored quantised now (ExecuTorch) or by the converter (LiteRT).
 
     Returns:
-        the quantised graph; it takes one image at a time.
+        the quantised graph, which takes one image at a time, and the ranges that calibration set.
 
     Raises:
         DataError: no calibration images where the recipe wants them.
@@ -34,14 +37,12 @@ def quantise(network: nn.Module, quantizer: Quantizer, material: Material, recip
     if static and not len(material.calibration):
         raise DataError("no calibration images", hint="int8 needs some training images to set its ranges")
     prepared = prepare_pt2e(torch.export.export(network, (material.sample,)).module(), quantizer)
-    images = material.calibration if static else material.sample
-    with torch.no_grad():
-        for row in range(len(images)):
-            prepared(images[row : row + 1])
+    observe(prepared, material.calibration if static else material.sample, material.state if static else None)
+    ranges: tuple[TensorRange, ...] = ()
     if static:
         fix_input_range(prepared)
-    quantised: nn.Module = convert_pt2e(prepared, fold_quantize=fold)
-    return quantised
+        ranges = tuple(observed_ranges(prepared))
+    return convert_pt2e(prepared, fold_quantize=fold), ranges
 
 
 def fix_input_range(prepared: torch.fx.GraphModule) -> None:
