@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from edgecat import __version__
-from edgecat.cli import data, defend, devices, doctor, emulator, export, run, runner, stages
+from edgecat.cli import data, defend, devices, doctor, emulator, export, inspect, run, runner, stages
 
 # Click's UsageError. Newer Typers carry Click under a private name; a public child of it gives it away in all.
 WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
@@ -48,6 +48,7 @@ app.add_typer(devices.app, name="devices")
 app.command("doctor")(doctor.doctor)
 app.command("train")(stages.train)
 app.command("export")(export.export)
+app.command("inspect")(inspect.inspect)
 app.command("push")(stages.push)
 app.command("query")(stages.query)
 app.command("attack")(stages.attack)
