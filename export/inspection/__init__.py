@@ -9,19 +9,21 @@ from export.inspection.findings import assemble
 from export.inspection.reader import Source, Torn
 from export.inspection.records import Inspection, TensorTold
 from foundation.errors import ArtifactError
-from foundation.manifest import TensorSpec, check_format, load_artifact, manifest_path
+from foundation.manifest import SUFFIX, Runtime, TensorSpec, check_format, load_artifact, manifest_path
 
 __all__ = ["Inspection", "inspect_model"]
 
 # Of a flatbuffer's reach; the file is read into memory.
 _MOST_BYTES = 2**31
+_BY_SUFFIX: dict[str, Runtime] = {SUFFIX["tflite"]: "tflite", SUFFIX["executorch"]: "executorch"}
 
 
 def inspect_model(path: Path) -> Inspection:
     """Read a model file's structure. Nothing of it is run, and no runtime loads it.
 
     Args:
-        path: a `.tflite` or `.pte` file by its content, with a manifest of ours beside it or without.
+        path: a `.tflite` or `.pte` file, under any name that does not claim to be the other; with a manifest of ours
+            beside it or without.
 
     Raises:
         ArtifactError: it is neither, cannot be read, or is not what its format says.
@@ -29,7 +31,7 @@ def inspect_model(path: Path) -> Inspection:
     if not path.is_file():
         raise ArtifactError(f"no model file {path}")
     try:
-        runtime, data = check_format(path, None), _read(path)
+        runtime, data = check_format(path, _BY_SUFFIX.get(path.suffix.lower())), _read(path)
         read = tflite.read if runtime == "tflite" else executorch.read
         version, found = read(Source(data))
     except Torn as torn:
