@@ -18,6 +18,7 @@ _DTYPES = {
 }  # fmt: skip
 _BOOL, _TENSOR, _LISTS = 3, 5, (9, 10)
 _KERNEL, _DELEGATE = 1, 2
+_EXTERNAL = 1
 _HEADER = b"eh00"
 
 # Kernels with weights: which argument has them, and which has the image where places are counted in it.
@@ -34,12 +35,12 @@ _UNCOUNTED = ("aten::bmm.out", "aten::baddbmm.out")
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor of a method. `buffer` is 0 where it is computed or given."""
+    """A tensor of a method. `place`: its buffer's number, 0 where it is computed or given; a name in another file."""
 
     shape: tuple[int, ...]
     dtype: str
     order: tuple[int, ...]
-    buffer: int
+    place: int | str
 
 
 # A tensor, a truth, or something else.
@@ -48,11 +49,12 @@ Argument = Value | bool | None
 
 @dataclass
 class Program:
-    """A `.pte` file: its flatbuffer, and where the segments behind it begin."""
+    """A `.pte` file: its flatbuffer, what stands behind it, and the names of what stands in another file."""
 
     source: Source
     found: Findings
     blobs: dict[tuple[int, int], xnnpack.Program | None] = field(default_factory=dict)
+    elsewhere: set[str] = field(default_factory=set)
 
     @cached_property
     def root(self) -> Table:
@@ -84,12 +86,14 @@ def read(source: Source) -> tuple[str, Findings]:
     plans = program.root.tables(1)
     if not plans:
         raise Torn("it has no method")
-    if program.segments and source.data[8:12] != _HEADER:
+    if any(size for _, size in program.segments) and source.data[8:12] != _HEADER:
         raise Torn("it has segments but no header that says where they begin")
     for number, plan in enumerate(plans):
         _read_plan(plan, number, program)
     if len(plans) > 1:
         found.untold.append(f"which of {len(plans)} methods is called: MACs are the sum of all")
+    if program.elsewhere:
+        found.warnings.append(f"{len(program.elsewhere)} constants stand in another file: their bytes are counted here")
     identifier = source.part(4, 4).decode("ascii", "replace")
     return f"{identifier}, schema {program.root.whole(0, 'I')}", found
 
@@ -99,6 +103,7 @@ def _read_plan(plan: Table, number: int, program: Program) -> None:
     found.graphs.append(name)
     kinds = [(table.whole(0, "B"), table.table(1)) for table in plan.tables(2)]
     values = {at: _value(table) for at, (kind, table) in enumerate(kinds) if kind == _TENSOR and table is not None}
+    program.elsewhere |= {one.place for one in values.values() if isinstance(one.place, str)}
     if number == 0:
         found.inputs = [_told(values[one]) for one in plan.numbers(3, "i") if one in values]
         found.outputs = [_told(values[one]) for one in plan.numbers(4, "i") if one in values]
@@ -141,10 +146,10 @@ def _arguments(
 
 
 def _tell(kind: str, graph: str, arguments: list[Argument], found: Findings) -> None:
-    constants = [one for one in arguments[:-1] if isinstance(one, Value) and one.buffer]
+    constants = [one for one in arguments[:-1] if isinstance(one, Value) and one.place]
     sizes = [stored_bytes(one.dtype, one.shape) or 0 for one in constants]
     for one, size in zip(constants, sizes, strict=True):
-        found.add_constant(one.buffer, Constant(one.dtype, elements(one.shape), size), layer=kind in _WEIGHTS)
+        found.add_constant(one.place, Constant(one.dtype, elements(one.shape), size), layer=kind in _WEIGHTS)
     result = arguments[-1] if arguments else None
     shape = result.shape if isinstance(result, Value) else ()
     found.quantises += "::quantize_" in kind
@@ -173,9 +178,14 @@ def _name(table: Table) -> str:
 def _value(table: Table) -> Value:
     number = table.whole(0, "b")
     dtype, shape = _DTYPES.get(number, f"type {number}"), checked_shape(table.numbers(2, "i"))
-    # With a place in memory beside its buffer it is a state, not a constant.
-    buffer = 0 if table.table(6) is not None else table.whole(5, "I")
-    return Value(shape, dtype, tuple(table.numbers(3, "B")), buffer)
+    extra = table.table(9)
+    place: int | str
+    if extra is not None and extra.whole(2, "b") == _EXTERNAL:
+        place = extra.text(1)
+    else:
+        # With a place in memory beside its buffer it is a state, not a constant.
+        place = 0 if table.table(6) is not None else table.whole(5, "I")
+    return Value(shape, dtype, tuple(table.numbers(3, "B")), place)
 
 
 def _told(value: Value) -> TensorTold:
@@ -208,7 +218,7 @@ class _Delegate:
         constants = 0
         for key, expected in (held.elsewhere if held else {}).items():
             if key not in program.named:
-                program.found.warnings.append(f"constant {key} of {name} stands in another file")
+                program.elsewhere.add(key)
             elif program.named[key] < expected:
                 raise Torn(f"constant {key} has {program.named[key]} bytes where {name} takes {expected}")
             constants += expected
