@@ -74,6 +74,23 @@ class Program:
         return told
 
     @cached_property
+    def constants(self) -> list[int]:
+        """How many bytes there are, at most, for each constant of kernels; 0 is none."""
+        inside = [table.extent(0, 1)[1] for table in self.root.tables(2)]
+        if (behind := self.root.table(5)) is None or inside:
+            return inside
+        size = pick(self.segments, behind.whole(0, "I"), "segment")[1]
+        return [size - offset for offset in behind.numbers(1, "Q")]
+
+    def check(self, value: Value) -> None:
+        """A constant has the bytes that its shape takes."""
+        if isinstance(value.place, str) or not value.place:
+            return
+        held, expected = pick(self.constants, value.place, "constant"), stored_bytes(value.dtype, value.shape)
+        if held < (expected or 0):
+            raise Torn(f"constant {value.place} has {held} bytes at most where its shape takes {expected}")
+
+    @cached_property
     def named(self) -> dict[str, int]:
         """The bytes of constants that stand in the file under a name."""
         return {table.text(0): pick(self.segments, table.whole(1, "I"), "segment")[1] for table in self.root.tables(7)}
@@ -103,6 +120,8 @@ def _read_plan(plan: Table, number: int, program: Program) -> None:
     found.graphs.append(name)
     kinds = [(table.whole(0, "B"), table.table(1)) for table in plan.tables(2)]
     values = {at: _value(table) for at, (kind, table) in enumerate(kinds) if kind == _TENSOR and table is not None}
+    for value in values.values():
+        program.check(value)
     program.elsewhere |= {one.place for one in values.values() if isinstance(one.place, str)}
     if number == 0:
         found.inputs = [_told(values[one]) for one in plan.numbers(3, "i") if one in values]
