@@ -15,7 +15,7 @@ from .command_line import CommandLine, Ended
 
 pytestmark = pytest.mark.timeout(60)
 
-COMMANDS = ["run", "devices", "doctor", "train", "export", "push"]
+COMMANDS = ["run", "devices", "doctor", "train", "export", "inspect", "push"]
 COMMANDS += ["query", "attack", "bench", "report", "data", "emulator"]
 SUBCOMMANDS = [("data", "show"), ("emulator", "build"), ("emulator", "start")]
 SUBCOMMANDS += [("emulator", "stop"), ("emulator", "list")]
