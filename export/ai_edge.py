@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import calibrator, qtyping, quantizer, recipe
 from ai_edge_quantizer.utils import qsv_utils
 from numpy.typing import NDArray
 
 from export.calibration import TensorRange
+from export.flatbuffer import read_model
 from export.recipes import Recipe
+from foundation.errors import UsageError
 
 _OPERATION = qtyping.TFLOperationName
 
@@ -88,6 +92,10 @@ def _static(base: Path, how: Recipe, images: NDArray[np.float32]) -> tuple[Any, 
     if how.float_io:
         for operation in (_OPERATION.INPUT, _OPERATION.OUTPUT):
             own.update_quantization_recipe(regex=".*", operation_name=operation, algorithm_key="no_quantize")
+    for output in _spared(base.read_bytes(), how.float_layers):
+        own.update_quantization_recipe(
+            regex=f"^{re.escape(output)}", operation_name=_OPERATION.ALL_SUPPORTED, algorithm_key="no_quantize"
+        )
     # Its default, a moving average of each image's range, cuts logits off; the function can be given here alone.
     ranges = calibrator.Calibrator(base.read_bytes(), qsv_update_func=qsv_utils.min_max_update)
     (signature, tensors), *_ = Interpreter(str(base)).get_signature_list().items()
@@ -97,4 +105,45 @@ def _static(base: Path, how: Recipe, images: NDArray[np.float32]) -> tuple[Any, 
     return own.quantize(found), found
 
 
+def _spared(data: bytes, layers: tuple[str, ...]) -> list[str]:
+    """What the operators that stay float are called by: the names of their outputs.
+
+    litert-torch names an output by the modules that it came from, but for the file's own output.
+
+    Raises:
+        UsageError: no operator is that layer, or no one.
+    """
+    if not layers:
+        return []
+    outputs = _outputs(data)
+    nameless = [output for output in outputs if not _IS_LAYER.search(output)]
+    found, missing = [], []
+    for layer in layers:
+        steps = "/".join(rf"[^/;]*_{re.escape(step)}" for step in layer.split("."))
+        match = next((output for output in outputs if re.search(rf"_wrapped/{steps};", output)), None)
+        found.append(match) if match is not None else missing.append(layer)
+    if missing and not (len(missing) == len(nameless) == 1):
+        raise UsageError(
+            f"the file has no operator for layer {', '.join(missing)}", hint="--sensitivity names them all"
+        )
+    return [*found, *(nameless if missing else [])]
+
+
+def _outputs(data: bytes) -> list[str]:
+    """Names of what convolutions and fully connected layers give."""
+    model = read_model(data)
+    (graph,) = model.subgraphs
+    return [
+        graph.tensors[operator.outputs[0]].name.decode()
+        for operator in graph.operators
+        if model.operatorCodes[operator.opcodeIndex].builtinCode in _LAYER_CODES
+    ]
+
+
+_IS_LAYER = re.compile(r"modules\.(conv|linear)\.")
+_LAYER_CODES = (
+    schema.BuiltinOperator.CONV_2D,
+    schema.BuiltinOperator.DEPTHWISE_CONV_2D,
+    schema.BuiltinOperator.FULLY_CONNECTED,
+)
 _MAKERS = {"half": _half, "weights": _weights, "dynamic": _dynamic}

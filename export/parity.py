@@ -57,10 +57,14 @@ def runtime_logits(artifact: Artifact, images: NDArray[np.uint8], threads: int =
     Raises:
         ArtifactError: the runtime refuses the file, or it does not fit its manifest.
     """
+    return runtime_classifier(artifact, threads).logits(images)
+
+
+def runtime_classifier(artifact: Artifact, threads: int = 1) -> Classifier:
+    """The file loaded in its runtime, in this process; errors as in `runtime_logits`."""
     manifest = artifact.manifest
-    shape = manifest.image.shape
     engine = load_engine(manifest.runtime, artifact.path.read_bytes(), threads)
-    return Classifier(engine, shape, manifest.image.mean, manifest.image.std, manifest.input.layout).logits(images)
+    return Classifier(engine, manifest.image.shape, manifest.image.mean, manifest.image.std, manifest.input.layout)
 
 
 def check_count(images: int) -> None:

@@ -12,7 +12,7 @@ from torchao.quantization.pt2e.quantizer import Quantizer
 from export.calibration import TensorRange, observe, observed_ranges
 from export.material import Material
 from export.recipes import Recipe
-from foundation.errors import DataError
+from foundation.errors import DataError, UsageError
 
 
 def quantise(
@@ -36,13 +36,31 @@ def quantise(
     static = recipe.method != "dynamic"
     if static and not len(material.calibration):
         raise DataError("no calibration images", hint="int8 needs some training images to set its ranges")
-    prepared = prepare_pt2e(torch.export.export(network, (material.sample,)).module(), quantizer)
+    graph = torch.export.export(network, (material.sample,)).module()
+    prepared = prepare_pt2e(graph, sparing(quantizer, graph, recipe))
     observe(prepared, material.calibration if static else material.sample, material.state if static else None)
     ranges: tuple[TensorRange, ...] = ()
     if static:
         fix_input_range(prepared)
         ranges = tuple(observed_ranges(prepared))
     return convert_pt2e(prepared, fold_quantize=fold), ranges
+
+
+def sparing(quantizer: Quantizer, graph: torch.fx.GraphModule, recipe: Recipe) -> Quantizer:
+    """A quantizer that leaves a recipe's float layers alone.
+
+    Raises:
+        UsageError: the network has no such layer.
+    """
+    if not recipe.float_layers:
+        return quantizer
+    from export.sensitivity import Choosing, layer_of
+
+    known = {layer_of(node) for node in graph.graph.nodes}
+    if missing := set(recipe.float_layers) - known:
+        layers = ", ".join(sorted(name for name in known if name))
+        raise UsageError(f"the network has no layer {', '.join(sorted(missing))}", hint=f"it has {layers}")
+    return Choosing(quantizer, lambda layer: layer not in recipe.float_layers)
 
 
 def fix_input_range(prepared: torch.fx.GraphModule) -> None:

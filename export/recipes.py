@@ -64,6 +64,8 @@ class Recipe(BaseModel):
         float_io: int8 inside, but float32 images in and float32 logits out (TFLite; a `.pte` always has float32).
         delegated: to XNNPACK (ExecuTorch); if not, portable kernels compute.
         epochs: of fine-tuning (`qat`).
+        float_layers: names of layers that stay float32, as in `network.named_modules()`. ExecuTorch's `pt2e` and `qat`,
+            TFLite's `aeq`: what `pt2e` leaves float between int8 layers, LiteRT's converter quantises all the same.
         min_agreement: lowest share of images whose top-1 class equals the float network's.
         max_relative_rms: highest rms error of the logits, relative to the standard deviation of the float logits.
     """
@@ -79,6 +81,7 @@ class Recipe(BaseModel):
     float_io: bool = False
     delegated: bool = True
     epochs: int = Field(default=0, ge=0)
+    float_layers: tuple[str, ...] = ()
     min_agreement: float = Field(ge=0, le=1)
     max_relative_rms: float = Field(gt=0)
 
@@ -97,9 +100,18 @@ class Recipe(BaseModel):
             raise ValueError("portable kernels compute ExecuTorch's float32 alone")
         if self.float_io and (self.runtime != "tflite" or self.method not in _CALIBRATED):
             raise ValueError("float_io is a choice for static int8 TFLite alone")
+        if self.float_layers and not self.spares:
+            raise ValueError(
+                "float_layers are a choice of executorch_int8 and tflite_int8_aeq, and of recipes like them"
+            )
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"{self.name!r} cannot be a file's name")
         return self
+
+    @property
+    def spares(self) -> bool:
+        """Whether single layers can stay float32."""
+        return self.method in (("aeq",) if self.runtime == "tflite" else ("pt2e", "qat"))
 
     @property
     def file_name(self) -> str:
@@ -142,6 +154,8 @@ def _all() -> tuple[Recipe, ...]:
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _all()}
 # Of each runtime one of float32 and one of int8: what is exported where nothing else is asked for.
+# Of each runtime the int8 recipe of which single layers can stay float32.
+SPARING = ("tflite_int8_aeq", "executorch_int8")
 STANDARD = ("tflite_fp32", "tflite_int8", "executorch_fp32", "executorch_int8")
 
 

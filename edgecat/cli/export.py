@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from export.networks import Foreign
     from export.recipes import Recipe
     from foundation.manifest import Artifact
+    from victim.checkpoint import Checkpoint
     from victim.dataset import Dataset
 
 _ALL = "all"
@@ -65,6 +66,20 @@ def export(
         typer.Option("--mean", help="Your own network or file takes (pixel / 255 - mean) / std: one for all or R,G,B."),
     ] = "0",
     std: Annotated[str, typer.Option("--std", help="See --mean.")] = "1",
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Export nothing: tell what int8 does to each layer alone.")
+    ] = False,
+    auto: Annotated[
+        bool,
+        typer.Option(
+            "--auto",
+            help="Of each --recipe (default: int8 of both runtimes) the smallest file within --max-drop: the layers "
+            "that int8 hurts most stay float32.",
+        ),
+    ] = False,
+    max_drop: Annotated[
+        float, typer.Option("--max-drop", min=0.0, max=100.0, help="Points of accuracy on the validation images.")
+    ] = 1.0,
     everywhere: Annotated[
         bool,
         typer.Option(
@@ -87,7 +102,7 @@ def export(
     """
     with Output(json) as output:
         from edgecat.settings import make_settings
-        from export.recipes import RECIPES, STANDARD, UNSUPPORTED, find_recipe, load_recipes
+        from export.recipes import RECIPES, SPARING, STANDARD, UNSUPPORTED, find_recipe, load_recipes
 
         own = {} if recipes is None else load_recipes(recipes)
         known = RECIPES | own
@@ -96,7 +111,9 @@ def export(
             return
         if source is None:
             raise UsageError("nothing to export", hint="name a checkpoint that edgecat train wrote, or ask for --list")
-        names = [name for one in recipe or STANDARD for name in (known if one == _ALL else (one,))]
+        names = [
+            name for one in recipe or (SPARING if auto else STANDARD) for name in (known if one == _ALL else (one,))
+        ]
         chosen = tuple(find_recipe(name, own) for name in dict.fromkeys(names))
         settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=labels)
         numbers = {"mean": _numbers("--mean", mean), "std": _numbers("--std", std)}
@@ -115,6 +132,15 @@ def export(
         from edgecat.stages.victim import load_victim
 
         victim = load_victim(Path(source), dataset) if foreign is None else foreign_victim(foreign, dataset)
+        if sensitivity:
+            output.result(*_layers(victim, dataset, output))
+            return
+        if auto:
+            document, text, records = _smallest(victim, dataset, chosen, max_drop / 100, out, output)
+            output.result(document, text)
+            for record in records:
+                gate(record)
+            return
         with open_device(device, key) if everywhere else nullcontext() as opened:
             made = [
                 *export_victim(
@@ -148,6 +174,35 @@ def _taken(
     told = {"path": str(artifact.path), "accuracy_on_device": share, "images": images}
     text = f"{artifact.path}: taken as it is; names {share:.1%} of {images} test images rightly on {device.info.kind}"
     return {"artifacts": [artifact.manifest.model_dump(mode="json") | told]}, text
+
+
+def _layers(victim: Checkpoint, dataset: Dataset, output: Output) -> tuple[dict[str, Any], str]:
+    """What int8 does to each layer alone."""
+    from edgecat.stages.precision import layer_table
+
+    rows = layer_table(victim, dataset, output)
+    lines = [f"{row['relative_rms']:8.4f}  {row['agreement']:7.1%}  {row['layer']}" for row in rows]
+    head = "Each layer in int8 alone: rms of the logits' error (of their spread), agreement with the float network"
+    return {"layers": rows}, "\n".join([head, *lines])
+
+
+def _smallest(
+    victim: Checkpoint, dataset: Dataset, chosen: tuple[Recipe, ...], most: float, out: Path, output: Output
+) -> tuple[dict[str, Any], str, list[ArtifactRecord]]:
+    """The smallest file of each recipe: a document, what is said of it, and the records for the gate."""
+    from edgecat.stages.export import record_of
+    from edgecat.stages.precision import smallest_within
+
+    documents, lines, records = [], [], []
+    for base in chosen:
+        tried = smallest_within(victim, dataset, base, most, out, out / "export.log", output)
+        records.append(record_of(tried[-1].exported, victim.sha256[:16]))
+        path = tried[-1].exported.artifact.path
+        steps = [one.document() for one in tried]
+        documents.append(records[-1].model_dump(mode="json") | {"path": str(path), "tried": steps})
+        lines += [f"{base.name}, {one.told()}" for one in tried]
+        lines.append(f"{path}: chosen")
+    return {"artifacts": documents}, "\n".join(lines), records
 
 
 def _foreign(source: str, weights: Path | None, layout: str, numbers: dict[str, tuple[float, ...]]) -> Foreign | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from victim.checkpoint import Checkpoint, CheckpointHeader
 from victim.dataset import Dataset
 
 if TYPE_CHECKING:
-    from export.exporting import Exported
+    from export.exporting import Exported, Source
     from export.networks import Foreign
 
 
@@ -60,35 +60,47 @@ def export_victim(
         for recipe in recipes:
             advance(0, recipe.name)
             with log_output(log):
-                from export.exporting import Source, export
+                from export.exporting import export
 
-                source = Source(
-                    checkpoint.network,
-                    dataset.image_shape,
-                    dataset.class_names,
-                    checkpoint.sha256,
-                    dataset.train.images,
-                    parity_images(dataset),
-                    checkpoint.header.architecture or None,
-                )
-                exported = export(source, recipe, directory)
-            asked = list(_elsewhere(exported, source.unseen, recipe, device, progress)) if elsewhere else []
-            manifest, parity = exported.artifact.manifest, asdict(exported.parity)
-            del parity["exported_rms"]
-            record = ArtifactRecord(
-                run_id=run_id,
-                name=manifest.name,
-                runtime=manifest.runtime,
-                precision=manifest.precision,
-                recipe=manifest.recipe,
-                bytes=manifest.bytes,
-                sha256=manifest.sha256,
-                seconds_export=exported.seconds,
-                parity=Parity(**parity, ok=exported.parity.ok),
-                elsewhere=asked,
-            )
+                exported = export(source_of(checkpoint, dataset), recipe, directory)
+            images = parity_images(dataset)
+            asked = list(_elsewhere(exported, images, recipe, device, progress)) if elsewhere else []
+            record = record_of(exported, run_id, asked)
             advance(1)
             yield exported.artifact, record
+
+
+def source_of(checkpoint: Checkpoint, dataset: Dataset) -> Source:
+    """What is exported: training images calibrate it, unseen ones judge it."""
+    from export.exporting import Source
+
+    return Source(
+        checkpoint.network,
+        dataset.image_shape,
+        dataset.class_names,
+        checkpoint.sha256,
+        dataset.train.images,
+        parity_images(dataset),
+        checkpoint.header.architecture or None,
+    )
+
+
+def record_of(exported: Exported, run_id: str, asked: Sequence[RuntimeParity] = ()) -> ArtifactRecord:
+    """An exported file as a record, with what other runtimes answered."""
+    manifest, parity = exported.artifact.manifest, asdict(exported.parity)
+    del parity["exported_rms"]
+    return ArtifactRecord(
+        run_id=run_id,
+        name=manifest.name,
+        runtime=manifest.runtime,
+        precision=manifest.precision,
+        recipe=manifest.recipe,
+        bytes=manifest.bytes,
+        sha256=manifest.sha256,
+        seconds_export=exported.seconds,
+        parity=Parity(**parity, ok=exported.parity.ok),
+        elsewhere=list(asked),
+    )
 
 
 def foreign_victim(foreign: Foreign, dataset: Dataset) -> Checkpoint:

@@ -72,6 +72,18 @@ def test_a_ready_file_is_taken_as_it_is(edgecat: CommandLine, model: Path, data:
     assert "a number" in edgecat(*words, "--mean", "much").refusal(2)
 
 
+def test_layers_are_told_by_what_int8_does_to_them(
+    edgecat_here: Callable[..., Ended], walked: Walked, data: Path, tmp_path: Path
+) -> None:
+    words = ("export", walked.checkpoint, "--data", data, "--out", tmp_path)
+    layers = edgecat_here(*words, "--sensitivity", "--json").document()["layers"]
+    assert {"stem.0.0", "head"} <= {one["layer"] for one in layers}
+    assert [one["relative_rms"] for one in layers] == sorted((one["relative_rms"] for one in layers), reverse=True)
+    told = edgecat_here(*words, "--auto", "--max-drop", 100, "--recipe", "executorch_int8", "--json").document()
+    assert [step["float_layers"] for step in told["artifacts"][0]["tried"]] == [[]]
+    assert load_artifact(tmp_path / "executorch_int8_auto.pte").manifest.recipe == "executorch_int8_auto"
+
+
 def test_a_factory_s_weights_are_exported(
     edgecat_here: Callable[..., Ended], walked: Walked, data: Path, tmp_path: Path
 ) -> None:

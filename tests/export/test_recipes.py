@@ -61,6 +61,7 @@ def test_every_recipe_goes_through_json_and_back() -> None:
         ({"runtime": "executorch", "float_io": True}, "float_io"),
         ({"name": "../up"}, "file's name"),
         ({"colour": "red"}, "colour"),
+        ({"float_layers": ("head",)}, "float_layers are a choice of"),
         ({"min_agreement": 2}, "min_agreement"),
     ],
 )

@@ -1,0 +1,66 @@
+"""Which layers int8 hurts, and the smallest file within a drop of accuracy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecat.quiet import log_output
+from edgecat.stages.export import source_of
+from export.recipes import CALIBRATION_IMAGES, Recipe
+from foundation.errors import DataError
+from foundation.progress import SILENT, Progress
+from victim.checkpoint import Checkpoint
+from victim.dataset import Dataset
+
+if TYPE_CHECKING:
+    from export.automatic import Tried
+
+# Validation images: fewer say too little about a drop of a point.
+LEAST_JUDGES = 50
+_JUDGES = 128
+
+
+def layer_table(checkpoint: Checkpoint, dataset: Dataset, progress: Progress = SILENT) -> list[dict[str, Any]]:
+    """Each layer quantised alone, the worst first: its name, the rms of the logits' error, agreement."""
+    import torch
+
+    from export.material import Material
+    from export.sensitivity import sensitivities
+    from victim.step import as_input
+
+    source = source_of(checkpoint, dataset)
+    network = source.network.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    material = Material.of(as_input(source.calibration[:CALIBRATION_IMAGES]), CALIBRATION_IMAGES)
+    judges = as_input(source.unseen[:_JUDGES]).contiguous()
+    return [
+        {"layer": one.layer, "relative_rms": one.rms, "agreement": one.agreement}
+        for one in sensitivities(network, material, judges, progress)
+    ]
+
+
+def smallest_within(
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+    base: Recipe,
+    most: float,
+    directory: Path,
+    log: Path,
+    progress: Progress = SILENT,
+) -> list[Tried]:
+    """Every file that was tried, the chosen one last; see `export.automatic.choose`.
+
+    Raises:
+        DataError: too few validation images.
+        CheckFailed: none is within the drop.
+    """
+    if len(dataset.val) < LEAST_JUDGES:
+        raise DataError(f"{len(dataset.val)} validation images say too little about a drop of {most:.1%}")
+    tried = []
+    with log_output(log):
+        from export.automatic import choose
+
+        for one in choose(source_of(checkpoint, dataset), base, dataset.val, most, directory, progress):
+            tried.append(one)
+            progress.say(f"{base.name}, {one.told()}")
+    return tried
