@@ -12,7 +12,7 @@ import numpy as np
 from attack.copycat import Copycat, CopycatTrainer, Lesson, train_copycat
 from foundation.errors import ArtifactError
 from foundation.progress import SILENT, Progress
-from victim.checkpoint import CheckpointHeader, load, save
+from victim.checkpoint import header_for, load, save
 from victim.dataset import Dataset
 
 
@@ -26,25 +26,6 @@ def lesson_digest(lesson: Lesson, architecture: str, seed: int) -> str:
         digest.update(np.ascontiguousarray(images).data)
         digest.update(np.ascontiguousarray(answers.targets()).data)
     return digest.hexdigest()
-
-
-def copycat_header(dataset: Dataset, architecture: str, seconds: float) -> CheckpointHeader:
-    """Of a copycat's checkpoint, which `edgecat export` takes as it takes a victim's.
-
-    Args:
-        dataset: the victim's: its images' shape and its classes are the copycat's too.
-        architecture: of the copycat.
-        seconds: that it was trained for.
-    """
-    return CheckpointHeader(
-        architecture=architecture,
-        image_shape=dataset.image_shape,
-        class_names=dataset.class_names,
-        dataset=dataset.name,
-        dataset_sha256=dataset.sha256,
-        epochs=0,
-        seconds_train=seconds,
-    )
 
 
 class KeepingTrainer(CopycatTrainer):
@@ -84,5 +65,5 @@ class KeepingTrainer(CopycatTrainer):
             except ArtifactError as error:
                 self._progress.say(f"{error.message}: trained anew")
         copycat = train_copycat(lesson, architecture, seed, progress=self._progress)
-        save(copycat.network, copycat_header(self.dataset, architecture, copycat.seconds), path)
+        save(copycat.network, header_for(self.dataset, architecture, copycat.seconds), path)
         return copycat

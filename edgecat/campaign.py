@@ -11,7 +11,6 @@ from torch import nn
 
 from attack.copycat import CopycatTrainer, check_learner
 from attack.extraction import ThiefSettings
-from attack.kept import copycat_header
 from attack.ledger import Ledger
 from attack.pools import Pool, find_pools
 from attack.strategies import baseline, check_strategy, default_strategy, find_strategy
@@ -31,7 +30,7 @@ from foundation.errors import EdgecatError, UsageError
 from foundation.files import file_name
 from foundation.manifest import Artifact
 from foundation.progress import SILENT, Progress
-from victim.checkpoint import save
+from victim.checkpoint import header_for, save
 from victim.dataset import Dataset
 
 
@@ -201,7 +200,7 @@ class Campaign:
 
     def _save(self, stolen: Stolen) -> None:
         thief, theft = stolen.thief, stolen.theft
-        header = copycat_header(self.dataset, thief.architecture, stolen.copycat.seconds)
+        header = header_for(self.dataset, thief.architecture, stolen.copycat.seconds)
         name = file_name(thief.pool, thief.strategy, thief.learner, str(thief.seed), str(theft.budget))
         save(stolen.copycat.network, header, self.journal.directory.copycats / f"{name}.safetensors")
 

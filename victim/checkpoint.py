@@ -13,6 +13,7 @@ from torch import nn
 
 from foundation.errors import ArtifactError
 from foundation.files import replacing, sha256_file
+from victim.dataset import Dataset
 from victim.models import build
 
 
@@ -28,6 +29,26 @@ class CheckpointHeader(BaseModel):
     dataset_sha256: str
     epochs: int
     seconds_train: float
+
+
+def header_for(dataset: Dataset, architecture: str, seconds: float, epochs: int = 0) -> CheckpointHeader:
+    """A header for a network that answers for a data set's images and classes.
+
+    Args:
+        dataset: the victim's; a copycat answers for the same.
+        architecture: see `victim.models.build`.
+        seconds: that it was trained for.
+        epochs: that it was trained for; 0 where nobody counted.
+    """
+    return CheckpointHeader(
+        architecture=architecture,
+        image_shape=dataset.image_shape,
+        class_names=dataset.class_names,
+        dataset=dataset.name,
+        dataset_sha256=dataset.sha256,
+        epochs=epochs,
+        seconds_train=seconds,
+    )
 
 
 @dataclass(frozen=True)

@@ -27,16 +27,12 @@ BATCHES = 12
 
 def measure(data: Data, work: Path, quick: bool) -> None:
     """Milliseconds of a step, client and server together, by round; and what crosses the channel between processes."""
-    once(_place(data, work), lambda: _measured(data, work, quick))
+    once(work, data, "cost", lambda: _measured(data, work, quick))
 
 
 def collected(data: Data, work: Path) -> Raw | None:
     """What `work` holds of it."""
-    return known(_place(data, work))
-
-
-def _place(data: Data, work: Path) -> Path:
-    return work / data.name / "cost.json"
+    return known(work, data, "cost")
 
 
 def _measured(data: Data, work: Path, quick: bool) -> Raw:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -26,25 +27,26 @@ QUERIES, EFFORT = "2k", "0.2"
 def measure(data: Data, model: Path, work: Path, quick: bool) -> None:
     """Attack with every strategy, then replay the ledgers under the eyes of the detectors."""
     for pool, strategies in ({"npd": ("random",)} if quick else _pools(data)).items():
-        once(_place(data, pool, work), lambda p=pool, s=strategies: _measured(data, model, p, s, work, quick))  # type: ignore[misc]
+        make = partial(_measured, data, model, pool, strategies, work, quick)
+        once(work, data, _name(pool), make)
 
 
 def collected(data: Data, work: Path) -> Raw | None:
     """By pool, what `work` holds; None: nothing yet."""
-    return {pool: found for pool in _pools(data) if (found := known(_place(data, pool, work)))} or None
+    return {pool: found for pool in _pools(data) if (found := known(work, data, _name(pool)))} or None
 
 
 def _pools(data: Data) -> dict[str, tuple[str, ...]]:
     return {pool: names for pool, names in THIEVES.items() if pool != "proxy" or data.name == "phantom"}
 
 
-def _place(data: Data, pool: str, work: Path) -> Path:
-    return work / data.name / "detection" / f"{file_name(pool)}.json"
+def _name(pool: str) -> str:
+    return f"detection {pool}"
 
 
 def _measured(data: Data, model: Path, pool: str, strategies: tuple[str, ...], work: Path, quick: bool) -> Raw:
     queries, seeds, effort, streams = ("250", "1", "0.05", "10") if quick else (QUERIES, "3", EFFORT, "100")
-    out = str(_place(data, pool, work).with_suffix(""))
+    out = str(work / data.name / file_name("detection", pool))
     words = [word for name in strategies for word in ("--strategy", name)]
     size = ["--budgets", queries, "--seeds", seeds, "--effort", effort]
     place = ["--data", data.source, "--pool", pool, "--out", out, "--no-gains", "--no-baseline"]

@@ -8,23 +8,26 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from foundation.files import write_text
+from benchmarks.theft.thefts import Data
+from foundation.files import file_name, write_text
 
 Raw = dict[str, JsonValue]
 
 
-def once(path: Path, make: Callable[[], Raw]) -> Raw:
-    """What stands in a file; what `make` gives, now and from now on, where there is none."""
-    found = known(path)
-    if found is None:
-        found = make()
-        write_text(path, json.dumps(found))
-    return found
+def once(work: Path, data: Data, name: str, make: Callable[[], Raw]) -> None:
+    """Keep under a name what `make` gives, unless something is kept there already."""
+    if known(work, data, name) is None:
+        write_text(_place(work, data, name), json.dumps(make()))
 
 
-def known(path: Path) -> Raw | None:
-    """What stands in a file, or None."""
-    if not path.is_file():
+def known(work: Path, data: Data, name: str) -> Raw | None:
+    """What is kept under a name, or None."""
+    place = _place(work, data, name)
+    if not place.is_file():
         return None
-    found: Raw = json.loads(path.read_text())
+    found: Raw = json.loads(place.read_text())
     return found
+
+
+def _place(work: Path, data: Data, name: str) -> Path:
+    return work / data.name / f"{file_name(name)}.json"

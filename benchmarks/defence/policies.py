@@ -28,12 +28,12 @@ POOLS = {"phantom": "proxy", "chestxray64": "pd:100"}
 
 def measure(data: Data, model: Path, work: Path, quick: bool) -> None:
     """`edgecat defend policies` on the embedded device."""
-    once(_place(data, work), lambda: _measured(data, model, work, quick))
+    once(work, data, "policies", lambda: _measured(data, model, work, quick))
 
 
 def collected(data: Data, work: Path) -> Raw | None:
     """Its document, if `work` holds it, without the prediction for every image; None: it does not."""
-    found: Any = known(_place(data, work))
+    found: Any = known(work, data, "policies")
     return None if found is None else _without_predictions(found)
 
 
@@ -42,10 +42,6 @@ def _without_predictions(found: Any) -> Any:
     if isinstance(found, dict):
         return {key: _without_predictions(value) for key, value in found.items() if key not in _EACH_IMAGE}
     return [_without_predictions(one) for one in found] if isinstance(found, list) else found
-
-
-def _place(data: Data, work: Path) -> Path:
-    return work / data.name / "policies.json"
 
 
 def _measured(data: Data, model: Path, work: Path, quick: bool) -> Raw:

@@ -35,16 +35,12 @@ MARKED, RATE = 16_000, 0.004
 
 def measure(data: Data, model: Path, work: Path, quick: bool) -> None:
     """Both thieves learn from answers to the same images, variants of 100 of the domain's own."""
-    once(_place(data, work), lambda: _measured(data, model, quick))
+    once(work, data, "watermark", lambda: _measured(data, model, quick))
 
 
 def collected(data: Data, work: Path) -> Raw | None:
     """What `work` holds of it."""
-    return known(_place(data, work))
-
-
-def _place(data: Data, work: Path) -> Path:
-    return work / data.name / "watermark.json"
+    return known(work, data, "watermark")
 
 
 def _measured(data: Data, model: Path, quick: bool) -> Raw:

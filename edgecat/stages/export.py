@@ -20,7 +20,7 @@ from export.recipes import Recipe
 from foundation.errors import CheckFailed
 from foundation.manifest import Artifact
 from foundation.progress import SILENT, Progress
-from victim.checkpoint import Checkpoint, CheckpointHeader
+from victim.checkpoint import Checkpoint, header_for
 from victim.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -112,16 +112,9 @@ def foreign_victim(foreign: Foreign, dataset: Dataset) -> Checkpoint:
     from export.networks import load_network
 
     network, digest = load_network(foreign, dataset.image_shape, len(dataset.class_names))
-    header = CheckpointHeader(
-        architecture=foreign.source if foreign.weights is not None else "",
-        image_shape=dataset.image_shape,
-        class_names=dataset.class_names,
-        dataset=dataset.name,
-        dataset_sha256=dataset.sha256,
-        epochs=0,
-        seconds_train=0.0,
-    )
-    return Checkpoint(network, header, digest)
+    # A program does not tell what made it.
+    architecture = foreign.source if foreign.weights is not None else ""
+    return Checkpoint(network, header_for(dataset, architecture, seconds=0.0), digest)
 
 
 def accuracy_on(artifact: Artifact, dataset: Dataset, device: OpenDevice, progress: Progress = SILENT) -> float:

@@ -14,7 +14,7 @@ from benchmarks.records import DatasetFacts, SplitSizes, Victim
 from benchmarks.statistics import proportion_interval
 from foundation.errors import DataError, UsageError
 from foundation.progress import SILENT, Progress
-from victim.checkpoint import Checkpoint, CheckpointHeader, load, save
+from victim.checkpoint import Checkpoint, header_for, load, save
 from victim.dataset import Dataset
 from victim.models import build, count_parameters
 from victim.step import TrainingSettings
@@ -74,15 +74,7 @@ def train_victim(
         progress=progress,
         description="training the victim",
     )
-    header = CheckpointHeader(
-        architecture=architecture,
-        image_shape=dataset.image_shape,
-        class_names=dataset.class_names,
-        dataset=dataset.name,
-        dataset_sha256=dataset.sha256,
-        epochs=fitted.epochs,
-        seconds_train=fitted.seconds,
-    )
+    header = header_for(dataset, architecture, fitted.seconds, fitted.epochs)
     return save(fitted.network, header, path)
 
 
