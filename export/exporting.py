@@ -114,14 +114,14 @@ def _written(recipe: Recipe, source: Source, path: Path) -> Written:
     """Write the file."""
     # The exporters trace the module and may leave marks on it; training's memory format would be traced in.
     network = copy.deepcopy(source.network).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
-    if recipe.epochs:
-        from export.fine_tuning import fine_tune
-
-        network = fine_tune(network, as_input(source.calibration), recipe.epochs, per_channel=recipe.per_channel)
     images = source.calibration[: max(recipe.calibration_images, 1)]
     state = path.parent / f".{recipe.name}.calibrating"
     material = Material.of(as_input(images), recipe.calibration_images, state)
     try:
+        if recipe.epochs:
+            from export.fine_tuning import fine_tune
+
+            network = fine_tune(network, as_input(source.calibration), recipe.epochs, per_channel=recipe.per_channel)
         return _write(recipe, network, material, path)
     except (EdgecatError, OSError):
         raise

@@ -128,7 +128,7 @@ def export(
             return
         foreign = _foreign(source, weights, layout, numbers)
         dataset = load_dataset(settings, output)
-        from edgecat.stages.export import export_victim, foreign_victim, gate
+        from edgecat.stages.export import foreign_victim, gate
         from edgecat.stages.victim import load_victim
 
         victim = load_victim(Path(source), dataset) if foreign is None else foreign_victim(foreign, dataset)
@@ -137,24 +137,40 @@ def export(
             return
         if auto:
             document, text, records = _smallest(victim, dataset, chosen, max_drop / 100, out, output)
-            output.result(document, text)
-            for record in records:
-                gate(record)
-            return
-        with open_device(device, key) if everywhere else nullcontext() as opened:
-            made = [
-                *export_victim(
-                    victim, dataset, chosen, out, victim.sha256[:16], out / "export.log", output,
-                    device=opened, elsewhere=everywhere,
-                )
-            ]  # fmt: skip
-        lines = [line for artifact, record in made for line in _told(artifact, record)]
-        documents = [record.model_dump(mode="json") | {"path": str(artifact.path)} for artifact, record in made]
-        left_out = UNSUPPORTED if _ALL in (recipe or ()) else {}
-        lines += [f"{name}: not supported: {why}" for name, why in left_out.items()]
-        output.result({"artifacts": documents, "unsupported": left_out}, "\n".join(lines))
-        for _, record in made:
+        else:
+            with open_device(device, key) if everywhere else nullcontext() as opened:
+                asked = opened if everywhere else None
+                document, text, records = _made(victim, dataset, chosen, out, asked, _ALL in (recipe or ()), output)
+        output.result(document, text)
+        for record in records:
             gate(record)
+
+
+def _made(
+    victim: Checkpoint,
+    dataset: Dataset,
+    chosen: tuple[Recipe, ...],
+    out: Path,
+    device: OpenDevice | None,
+    every: bool,
+    output: Output,
+) -> tuple[dict[str, Any], str, list[ArtifactRecord]]:
+    """A file for each recipe: a document, what is said of them, and the records for the gate."""
+    from edgecat.stages.export import export_victim
+    from export.recipes import UNSUPPORTED
+
+    # Of all recipes one that this network is nothing for does not keep the others back.
+    left_out = dict(UNSUPPORTED) if every else {}
+    made = list(
+        export_victim(
+            victim, dataset, chosen, out, victim.sha256[:16], out / "export.log", output,
+            elsewhere=device, left_out=left_out if every else None,
+        )
+    )  # fmt: skip
+    lines = [line for artifact, record in made for line in _told(artifact, record)]
+    lines += [f"{name}: not supported: {why}" for name, why in left_out.items()]
+    documents = [record.model_dump(mode="json") | {"path": str(artifact.path)} for artifact, record in made]
+    return {"artifacts": documents, "unsupported": left_out}, "\n".join(lines), [record for _, record in made]
 
 
 def _taken(

@@ -17,7 +17,7 @@ from edgecat.quiet import log_output
 from edgecat.stages.data import parity_images
 from export.parity import demand
 from export.recipes import Recipe
-from foundation.errors import CheckFailed
+from foundation.errors import ArtifactError, CheckFailed
 from foundation.manifest import Artifact
 from foundation.progress import SILENT, Progress
 from victim.checkpoint import Checkpoint, header_for
@@ -37,8 +37,8 @@ def export_victim(
     log: Path,
     progress: Progress = SILENT,
     *,
-    device: OpenDevice | None = None,
-    elsewhere: bool = False,
+    elsewhere: OpenDevice | None = None,
+    left_out: dict[str, str] | None = None,
 ) -> Iterator[tuple[Artifact, ArtifactRecord]]:
     """Export by each recipe in turn.
 
@@ -50,8 +50,8 @@ def export_victim(
         run_id: for the records.
         log: file for what the exporters print.
         progress: where to show it.
-        device: with `elsewhere`, to hold each file against its network there too.
-        elsewhere: ask that device, and the older TFLite runtime if it is set up; see `export.across`.
+        elsewhere: ask this device too, and the older TFLite runtime if it is set up; see `export.across`.
+        left_out: recipes that the network is nothing for, and why, are put here; None: the first is an error.
 
     Yields:
         the artefact and its record, whether or not the gate holds: see `gate`.
@@ -59,12 +59,19 @@ def export_victim(
     with progress.task("exporting", len(recipes)) as advance:
         for recipe in recipes:
             advance(0, recipe.name)
-            with log_output(log):
-                from export.exporting import export
+            try:
+                with log_output(log):
+                    from export.exporting import export
 
-                exported = export(source_of(checkpoint, dataset), recipe, directory)
+                    exported = export(source_of(checkpoint, dataset), recipe, directory)
+            except ArtifactError as error:
+                if left_out is None:
+                    raise
+                left_out[recipe.name] = error.message
+                advance(1)
+                continue
             images = parity_images(dataset)
-            asked = list(_elsewhere(exported, images, recipe, device, progress)) if elsewhere else []
+            asked = [] if elsewhere is None else list(_elsewhere(exported, images, recipe, elsewhere, progress))
             record = record_of(exported, run_id, asked)
             advance(1)
             yield exported.artifact, record
@@ -141,7 +148,7 @@ def gate(record: ArtifactRecord) -> None:
 
 
 def _elsewhere(
-    exported: Exported, images: NDArray[np.uint8], recipe: Recipe, device: OpenDevice | None, progress: Progress
+    exported: Exported, images: NDArray[np.uint8], recipe: Recipe, device: OpenDevice, progress: Progress
 ) -> Iterator[RuntimeParity]:
     from export.across import ask_elsewhere
 

@@ -84,6 +84,30 @@ def test_layers_are_told_by_what_int8_does_to_them(
     assert load_artifact(tmp_path / "executorch_int8_auto.pte").manifest.recipe == "executorch_int8_auto"
 
 
+def test_of_all_recipes_one_that_does_not_fit_keeps_no_other_back(data: Path, tmp_path: Path) -> None:
+    import torch
+    from torch import nn
+
+    from edgecat.stages.export import export_victim
+    from export.recipes import find_recipe
+    from foundation.errors import ArtifactError
+    from victim.checkpoint import Checkpoint, header_for
+    from victim.loaders import load
+
+    class Branching(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean((2, 3)).repeat(1, 2) if float(x.sum()) > 1 else torch.zeros(len(x), 2)
+
+    dataset, recipe = load(str(data)), find_recipe("executorch_fp32")
+    victim = Checkpoint(Branching().eval(), header_for(dataset, "", 0.0), "0" * 64)
+    words = (victim, dataset, (recipe,), tmp_path, "run", tmp_path / "export.log")
+    left_out: dict[str, str] = {}
+    assert list(export_victim(*words, left_out=left_out)) == []
+    assert "does not take this network" in left_out[recipe.name]
+    with pytest.raises(ArtifactError):
+        list(export_victim(*words))
+
+
 def test_a_factory_s_weights_are_exported(
     edgecat_here: Callable[..., Ended], walked: Walked, data: Path, tmp_path: Path
 ) -> None:
