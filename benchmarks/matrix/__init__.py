@@ -1,0 +1,1 @@
+"""What `benchmarks.export_matrix` measures, part by part."""
