@@ -93,7 +93,7 @@ def test_an_architecture_of_the_user_s_must_be_a_module(edgecat_here: Callable[.
 
 def test_an_unknown_recipe_names_the_known_ones(edgecat: CommandLine) -> None:
     assert "not supported" in edgecat("export", "absent.safetensors", "--recipe", "executorch_int16x8").refusal(2)
-    assert "no checkpoint" in edgecat("export").refusal(2)
+    assert "nothing to export" in edgecat("export").refusal(2)
     assert "no file of recipes" in edgecat("export", "absent.safetensors", "--recipes", "absent.toml").refusal(2)
     told = edgecat("export", "absent.safetensors", "--recipe", "onnx_int8").refusal(2)
     assert "unknown recipe 'onnx_int8'" in told

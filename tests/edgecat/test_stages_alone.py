@@ -73,14 +73,31 @@ def test_a_ready_file_is_taken_as_it_is(edgecat: CommandLine, model: Path, data:
 
 
 def test_layers_are_told_by_what_int8_does_to_them(
+    edgecat_here: Callable[..., Ended], data: Path, tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from victim.loaders import load
+    from victim.models import PlainCNN
+
+    dataset = load(str(data))
+    torch.manual_seed(0)
+    network = PlainCNN(dataset.image_shape[2], len(dataset.class_names))
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    words = ("export", "victim.models:PlainCNN", "--weights", tmp_path / "weights.safetensors", "--data", data)
+    layers = edgecat_here(*words, "--out", tmp_path, "--sensitivity", "--json").document()["layers"]
+    names = {*(f"network.features.{number}.0" for number in (0, 2, 4, 6)), "network.head"}
+    assert {one["layer"] for one in layers} == names
+    assert [one["relative_rms"] for one in layers] == sorted((one["relative_rms"] for one in layers), reverse=True)
+
+
+def test_the_smallest_file_within_a_drop_is_int8_where_all_is_allowed(
     edgecat_here: Callable[..., Ended], walked: Walked, data: Path, tmp_path: Path
 ) -> None:
-    words = ("export", walked.checkpoint, "--data", data, "--out", tmp_path)
-    layers = edgecat_here(*words, "--sensitivity", "--json").document()["layers"]
-    assert {"stem.0.0", "head"} <= {one["layer"] for one in layers}
-    assert [one["relative_rms"] for one in layers] == sorted((one["relative_rms"] for one in layers), reverse=True)
-    told = edgecat_here(*words, "--auto", "--max-drop", 100, "--recipe", "executorch_int8", "--json").document()
-    assert [step["float_layers"] for step in told["artifacts"][0]["tried"]] == [[]]
+    words = ("--data", data, "--out", tmp_path, "--auto", "--max-drop", 100, "--recipe", "executorch_int8", "--json")
+    (chosen,) = edgecat_here("export", walked.checkpoint, *words).document()["artifacts"]
+    assert [step["float_layers"] for step in chosen["tried"]] == [[]]
     assert load_artifact(tmp_path / "executorch_int8_auto.pte").manifest.recipe == "executorch_int8_auto"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +23,16 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.export
 
-IMAGES = torch.from_numpy(np.random.default_rng(0).random((200, 1, 16, 16), np.float32))
+IMAGES = torch.from_numpy(np.random.default_rng(0).random((80, 1, 16, 16), np.float32))
 
 
 def prepared(seed: int = 0) -> torch.fx.GraphModule:
+    """A small network with observers that have seen nothing."""
+    return copy.deepcopy(made(seed))
+
+
+@cache
+def made(seed: int) -> torch.fx.GraphModule:
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
@@ -89,11 +97,11 @@ def test_a_killed_calibration_goes_on_where_it_stood(tmp_path: Path) -> None:
     state, whole = tmp_path / "state", prepared()
     observe(whole, IMAGES)
     first = prepared()
-    killed_after(first, 150)
+    killed_after(first, 70)
     with pytest.raises(Killed):
         observe(first, IMAGES, state)
     second = prepared()
-    killed_after(second, 200 - 128)
+    killed_after(second, 80 - 64)
     observe(second, IMAGES, state)
     assert list(observed_ranges(second)) == list(observed_ranges(whole))
     assert not state.exists()
@@ -102,7 +110,7 @@ def test_a_killed_calibration_goes_on_where_it_stood(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", ["network", "images", "torn"])
 def test_what_another_calibration_left_is_not_taken(tmp_path: Path, change: str) -> None:
     state, first = tmp_path / "state", prepared()
-    killed_after(first, 100)
+    killed_after(first, 70)
     with pytest.raises(Killed):
         observe(first, IMAGES, state)
     if change == "torn":

@@ -84,8 +84,7 @@ def test_a_spared_layer_brings_the_answers_back(ragged: Source, tmp_path: Path, 
     spared = Recipe.model_validate(base.model_dump() | {"name": "spared", "float_layers": (RAGGED,)})
     rough, fine = (export(ragged, recipe, tmp_path) for recipe in (base, spared))
     assert fine.parity.rms < rough.parity.rms / 5
-    assert not rough.parity.ok
-    assert fine.parity.ok
+    assert fine.parity.agreement > rough.parity.agreement + 0.3
 
 
 def test_a_layer_that_there_is_not_is_a_usage_error(ragged: Source, tmp_path: Path) -> None:

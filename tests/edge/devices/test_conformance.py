@@ -126,9 +126,12 @@ def test_a_program_is_talked_to_over_its_own_input_and_output(target: Target) ->
 
 def test_closing_a_session_ends_its_command(target: Target) -> None:
     marker = f"{target.workdir}/lives"
-    with target.adb.start(f"echo on; trap 'rm {marker}; exit' HUP PIPE; touch {marker}; while sleep 0.05; do :; done"):
+    with target.adb.start(f"echo on; echo $$ > {marker}.new; mv {marker}.new {marker}; while sleep 0.05; do :; done"):
         assert becomes(lambda: target.adb.stat(marker) is not None)
-    assert becomes(lambda: target.adb.stat(marker) is None)
+        pid = int(target.adb.check_shell(f"cat {marker}").decode())
+        assert target.adb.shell(f"kill -0 {pid}").exit_code == 0
+    # By itself: a command that is killed outright runs no trap that could tell of it.
+    assert becomes(lambda: target.adb.shell(f"kill -0 {pid}").exit_code != 0, within=20)
 
 
 def test_files_go_there_and_come_back(target: Target, tmp_path: Path) -> None:
