@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from benchmarks.command import run_edgecat
-from benchmarks.defence.kept import known, once
+from benchmarks.kept import known, once
 from benchmarks.proof import Check, at_most
 from benchmarks.theft.thefts import Data
 from defense.protections import find_protection
@@ -27,12 +27,12 @@ BATCHES = 12
 
 def measure(data: Data, work: Path, quick: bool) -> None:
     """Milliseconds of a step, client and server together, by round; and what crosses the channel between processes."""
-    once(work, data, "cost", lambda: _measured(data, work, quick))
+    once(work / data.name, "cost", lambda: _measured(data, work, quick))
 
 
 def collected(data: Data, work: Path) -> Raw | None:
     """What `work` holds of it."""
-    return known(work, data, "cost")
+    return known(work / data.name, "cost")
 
 
 def _measured(data: Data, work: Path, quick: bool) -> Raw:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from benchmarks.command import run_edgecat
-from benchmarks.defence.kept import known, once
+from benchmarks.kept import known, once
 from benchmarks.theft.thefts import Data
 from foundation.files import file_name
 
@@ -28,12 +28,12 @@ def measure(data: Data, model: Path, work: Path, quick: bool) -> None:
     """Attack with every strategy, then replay the ledgers under the eyes of the detectors."""
     for pool, strategies in ({"npd": ("random",)} if quick else _pools(data)).items():
         make = partial(_measured, data, model, pool, strategies, work, quick)
-        once(work, data, _name(pool), make)
+        once(work / data.name, _name(pool), make)
 
 
 def collected(data: Data, work: Path) -> Raw | None:
     """By pool, what `work` holds; None: nothing yet."""
-    return {pool: found for pool in _pools(data) if (found := known(work, data, _name(pool)))} or None
+    return {pool: found for pool in _pools(data) if (found := known(work / data.name, _name(pool)))} or None
 
 
 def _pools(data: Data) -> dict[str, tuple[str, ...]]:

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import JsonValue
 
 from benchmarks.command import run_edgecat
-from benchmarks.defence.kept import known, once
 from benchmarks.defence.splits import less
+from benchmarks.kept import known, once
 from benchmarks.proof import Check, at_least, at_most
 from benchmarks.theft.thefts import Data
 
@@ -28,12 +28,12 @@ POOLS = {"phantom": "proxy", "chestxray64": "pd:100"}
 
 def measure(data: Data, model: Path, work: Path, quick: bool) -> None:
     """`edgecat defend policies` on the embedded device."""
-    once(work, data, "policies", lambda: _measured(data, model, work, quick))
+    once(work / data.name, "policies", lambda: _measured(data, model, work, quick))
 
 
 def collected(data: Data, work: Path) -> Raw | None:
     """Its document, if `work` holds it, without the prediction for every image; None: it does not."""
-    found: Any = known(work, data, "policies")
+    found: Any = known(work / data.name, "policies")
     return None if found is None else _without_predictions(found)
 
 

@@ -15,7 +15,7 @@ from attack.copycat import Lesson, train_copycat
 from attack.oracle import Oracle
 from attack.pools import find_pool
 from attack.strategies.amplify import grown
-from benchmarks.defence.kept import known, once
+from benchmarks.kept import known, once
 from benchmarks.proof import Check, at_least, at_most
 from benchmarks.theft.thefts import Data
 from defense.ownership.oracle import WatermarkedOracle
@@ -35,12 +35,12 @@ MARKED, RATE = 16_000, 0.004
 
 def measure(data: Data, model: Path, work: Path, quick: bool) -> None:
     """Both thieves learn from answers to the same images, variants of 100 of the domain's own."""
-    once(work, data, "watermark", lambda: _measured(data, model, quick))
+    once(work / data.name, "watermark", lambda: _measured(data, model, quick))
 
 
 def collected(data: Data, work: Path) -> Raw | None:
     """What `work` holds of it."""
-    return known(work, data, "watermark")
+    return known(work / data.name, "watermark")
 
 
 def _measured(data: Data, model: Path, quick: bool) -> Raw:

@@ -10,11 +10,10 @@ import pytest
 
 from benchmarks import tables as all_tables
 from benchmarks.defence import tables
-from benchmarks.defence.kept import known, once
 from benchmarks.defence.policies import REVERSE
 from benchmarks.defenses import checks, so_far
+from benchmarks.kept import known, once
 from benchmarks.proof import Check
-from benchmarks.theft.thefts import Data
 
 
 def network(protection: str, seed: int, accuracy: float, psnr: float, **streams: float) -> dict[str, Any]:
@@ -143,12 +142,11 @@ def test_so_far_gives_what_is_there(tmp_path: Path, raw: dict[str, Any]) -> None
 
 
 def test_what_was_measured_once_is_not_measured_again(tmp_path: Path) -> None:
-    data = Data("phantom", "phantom")
-    assert known(tmp_path, data, "one") is None
-    once(tmp_path, data, "one", lambda: {"value": 1})
-    once(tmp_path, data, "one", lambda: {"value": 2})
-    assert known(tmp_path, data, "one") == {"value": 1}
-    assert known(tmp_path, Data("other", "other"), "one") is None
+    assert known(tmp_path, "one") is None
+    once(tmp_path, "one", lambda: {"value": 1})
+    once(tmp_path, "one", lambda: {"value": 2})
+    assert known(tmp_path, "one") == {"value": 1}
+    assert known(tmp_path, "other") is None
 
 
 def test_tables_say_what_the_document_says(raw: dict[str, Any]) -> None:
