@@ -50,7 +50,7 @@ def theft_peers(document: dict[str, Any]) -> str:
         "|---|---|---:|---:|---:|---:|---:|",
     ]
     for data in DATA:
-        thieves = document["raw"]["art"][data]["thieves"] if data in document["raw"]["art"] else []
+        thieves = (document["raw"]["art"].get(data) or {"thieves": []})["thieves"]
         for peer, budget in dict.fromkeys((thief["peer"], thief["budget"]) for thief in thieves):
             found = [thief for thief in thieves if (thief["peer"], thief["budget"]) == (peer, budget)]
             distinct, fidelity, accuracy, seconds = (

@@ -54,6 +54,10 @@ def test_peers_are_means_over_seeds() -> None:
     assert "| phantom | copycat | 8,000 | 8,000 | 70.0% | 80.0% | 60 |" in tables.theft_peers(document(art=raw))
 
 
+def test_no_peers_yet_are_a_head_alone() -> None:
+    assert len(tables.theft_peers(document(art={"phantom": None})).splitlines()) == 2
+
+
 def test_a_bound_that_does_not_hold_stands_out() -> None:
     checks = [
         {"name": "few", "value": 0.91234, "bound": ">= 0.93", "ok": False},
