@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge.deployment import DEFAULT, RunnerOptions, deploy
 from edge.devices.opening import OpenDevice, open_device
 from edge.runner import legacy
-from export.parity import rms
+from export.parity import compare
 from export.recipes import Recipe
 from foundation.answers import AnswerPolicy
 from foundation.errors import ArtifactError
@@ -99,15 +99,14 @@ def _asked(
         name = options.runtime or artifact.manifest.runtime
         return RuntimeParity(name, kind, error.message, None, None, None, None, ok=True)
     assert logits is not None  # Under `logits` every answer has them.
-    agreement = float((logits.argmax(1) == eager.argmax(1)).mean())
-    apart = rms(logits - eager)
+    found = compare(eager, here, logits, recipe)
     return RuntimeParity(
         engine=engine,
         device_kind=kind,
         refused=None,
-        agreement=agreement,
-        rms=apart,
-        max_abs=float(np.abs(logits - eager).max()),
+        agreement=found.agreement,
+        rms=found.rms,
+        max_abs=found.max_abs,
         equal=float((logits == here).all(axis=1).mean()),
-        ok=agreement >= recipe.min_agreement and apart <= recipe.max_relative_rms * float(eager.std()),
+        ok=found.ok,
     )

@@ -6,8 +6,9 @@ import shutil
 from importlib.metadata import version
 from pathlib import Path
 
+from export.normalisation import by_channel
 from export.probe import Probed, probe
-from foundation.errors import ArtifactError, UsageError
+from foundation.errors import ArtifactError
 from foundation.files import replacing, sha256_file
 from foundation.manifest import Artifact, ImageSpec, Manifest, TensorSpec, save_manifest
 
@@ -40,7 +41,7 @@ def adopt(
     height, width, channels = shape
     if told.classes != len(class_names):
         raise ArtifactError(f"{path} gives {told.classes} logits, the data have {len(class_names)} classes")
-    means, stds = (_by_channel(name, values, channels) for name, values in (("mean", mean), ("std", std)))
+    means, stds = (by_channel(name, values, channels) for name, values in (("mean", mean), ("std", std)))
     image = _input(told, shape, path)
     place = directory / path.name
     if not (place.exists() and place.samefile(path)):
@@ -65,12 +66,6 @@ def adopt(
         victim_sha256=digest,
     )
     return save_manifest(place, manifest)
-
-
-def _by_channel(name: str, values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    if len(values) not in (1, channels):
-        raise UsageError(f"{len(values)} numbers of {name} for {channels} channels")
-    return values * channels if len(values) == 1 else values
 
 
 def _input(told: Probed, shape: tuple[int, int, int], path: Path) -> TensorSpec:

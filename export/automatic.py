@@ -10,23 +10,19 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from export.exporting import Exported, Source, export
-from export.material import Material
 from export.parity import runtime_classifier, runtime_logits
 from export.recipes import SPARING, Recipe
-from export.sensitivity import sensitivities
+from export.sensitivity import layer_sensitivities
 from foundation.errors import CheckFailed, UsageError
 from foundation.manifest import Artifact
 from foundation.progress import SILENT, Progress
 from victim.dataset import Split
-from victim.step import as_input
 from victim.training import predict
 
-# Images on which each layer alone is judged, and inferences that are timed.
-_JUDGES = 128
+# Inferences that are timed.
 _TIMED = 50
 
 
@@ -99,7 +95,7 @@ def choose(
         if tried.drop <= most:
             return
         if layers is None:
-            layers = _worst_first(source, base, progress)
+            layers = [one.layer for one in layer_sensitivities(source, base.calibration_images, progress)]
         if spared == len(layers):
             raise CheckFailed(
                 f"{base.name} drops {tried.drop:.2%} of accuracy with every layer in float32, more than {most:.2%}",
@@ -115,13 +111,6 @@ def _tried(
     exported = export(source, recipe, directory)
     accuracy = _right(runtime_logits(exported.artifact, judges.images), judges)
     return Tried(exported, layers, accuracy, wanted - accuracy, _p50(exported.artifact, judges.images))
-
-
-def _worst_first(source: Source, base: Recipe, progress: Progress) -> list[str]:
-    material = Material.of(as_input(source.calibration[: base.calibration_images]), base.calibration_images)
-    network = source.network.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
-    images = as_input(source.unseen[:_JUDGES]).contiguous()
-    return [one.layer for one in sensitivities(network, material, images, progress)]
 
 
 def _right(logits: NDArray[np.float32], judges: Split) -> float:

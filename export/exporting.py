@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from export.calibration import Calibration, Written, calibration_path
 from export.material import Material
 from export.parity import Parity, check_count, compare, runtime_logits
 from export.recipes import Recipe
-from foundation.errors import ArtifactError, DataError, EdgecatError
+from foundation.errors import ArtifactError, DataError, EdgecatError, first_line
 from foundation.files import replacing, sha256_arrays, sha256_file, write_text
 from foundation.manifest import Artifact, ImageSpec, Manifest, TensorSpec, save_manifest
 from victim.step import as_input
@@ -53,6 +54,19 @@ class Source:
     calibration: NDArray[np.uint8]
     unseen: NDArray[np.uint8]
     architecture: str | None = None
+
+    @cached_property
+    def eager(self) -> NDArray[np.float32]:
+        """Logits float32 [M, classes] of the network on the unseen images, what every file is held against."""
+        return predict(self.network, self.unseen)
+
+    def traceable(self) -> nn.Module:
+        """A copy of the network for exporters, which may leave marks on it.
+
+        In plain memory format: training's would be traced in.
+        """
+        plain: nn.Module = copy.deepcopy(self.network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        return plain.eval()
 
 
 @dataclass(frozen=True)
@@ -95,9 +109,8 @@ def export(source: Source, recipe: Recipe, directory: Path) -> Exported:
     if recipe.calibration_images:
         write_text(calibration_path(path), _calibration(artifact.manifest, recipe, written).model_dump_json(indent=1))
     logits = runtime_logits(artifact, source.unseen)
-    eager = predict(source.network, source.unseen)
-    parity = compare(eager, _one_by_one(written.graph, source.unseen), logits, recipe)
-    return Exported(artifact, parity, eager, logits, time.perf_counter() - start)
+    parity = compare(source.eager, _one_by_one(written.graph, source.unseen), logits, recipe)
+    return Exported(artifact, parity, source.eager, logits, time.perf_counter() - start)
 
 
 def _calibration(manifest: Manifest, recipe: Recipe, written: Written) -> Calibration:
@@ -112,8 +125,7 @@ def _calibration(manifest: Manifest, recipe: Recipe, written: Written) -> Calibr
 
 def _written(recipe: Recipe, source: Source, path: Path) -> Written:
     """Write the file."""
-    # The exporters trace the module and may leave marks on it; training's memory format would be traced in.
-    network = copy.deepcopy(source.network).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    network = source.traceable()
     images = source.calibration[: max(recipe.calibration_images, 1)]
     state = path.parent / f".{recipe.name}.calibrating"
     material = Material.of(as_input(images), recipe.calibration_images, state)
@@ -128,7 +140,7 @@ def _written(recipe: Recipe, source: Source, path: Path) -> Written:
     except Exception as error:
         # Whatever torch, litert-torch and ExecuTorch do not know is theirs to say, in a hundred ways.
         raise ArtifactError(
-            f"{recipe.name}: the exporter does not take this network: {_first_line(error)}",
+            f"{recipe.name}: the exporter does not take this network: {first_line(error)}",
             hint="another recipe may; edgecat export --list tells them",
         ) from error
 
@@ -142,11 +154,6 @@ def _demand_apart(calibration: NDArray[np.uint8], unseen: NDArray[np.uint8]) -> 
             f"{both} of {len(calibration)} calibration images are among those of the parity gate",
             hint="calibrate on training images; test images judge the result",
         )
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 def _write(recipe: Recipe, network: nn.Module, material: Material, path: Path) -> Written:

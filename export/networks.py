@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,8 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from export.normalisation import by_channel
 from export.pt2 import load_program
-from foundation.errors import ArtifactError, UsageError
+from foundation.errors import ArtifactError, UsageError, first_line
 from foundation.files import sha256_file
 from victim.models import build
 
@@ -91,7 +91,7 @@ class Adapted(nn.Module):
         self.nhwc = foreign.layout == "nhwc"
         self.normalises = any(foreign.mean) or any(value != 1 for value in foreign.std)
         for name, values in (("mean", foreign.mean), ("std", foreign.std)):
-            self.register_buffer(name, _by_channel(name, values, channels))
+            self.register_buffer(name, torch.tensor(by_channel(name, values, channels)).view(1, channels, 1, 1))
         # A program that was exported with one image takes no other number of them.
         self.one_by_one = False
 
@@ -105,12 +105,6 @@ class Adapted(nn.Module):
             return torch.cat([self.network(x[row : row + 1]) for row in range(x.shape[0])])
         logits: Tensor = self.network(x)
         return logits
-
-
-def _by_channel(name: str, values: Sequence[float], channels: int) -> Tensor:
-    if len(values) not in (1, channels):
-        raise UsageError(f"{len(values)} numbers of {name} for {channels} channels")
-    return torch.tensor([*values] * (channels if len(values) == 1 else 1), dtype=torch.float32).view(1, channels, 1, 1)
 
 
 def _built(foreign: Foreign, channels: int, classes: int) -> nn.Module:
@@ -134,9 +128,8 @@ def _try(network: Adapted, source: str, shape: Shape, classes: int) -> None:
         with torch.no_grad():
             found: object = network(images[:1])
     except _FAULTS as error:
-        said = str(error).strip().splitlines() or [type(error).__name__]
         raise ArtifactError(
-            f"{source} does not take images of {height} x {width} x {channels}: {said[0]}",
+            f"{source} does not take images of {height} x {width} x {channels}: {first_line(error)}",
             hint="does --layout fit, and the data?",
         ) from error
     if not isinstance(found, Tensor):

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from foundation.errors import ArtifactError
+from foundation.errors import ArtifactError, first_line
 
 # What `torch.export.save` of torch 2.13 writes, below one folder.
 _KNOWN = re.compile(
@@ -51,8 +51,9 @@ def load_program(path: Path) -> nn.Module:
     except ArtifactError:
         raise
     except Exception as error:
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise ArtifactError(f"{path} is not an exported program, or is torn: {said[0]}", hint=_HINT) from error
+        raise ArtifactError(
+            f"{path} is not an exported program, or is torn: {first_line(error)}", hint=_HINT
+        ) from error
     return network
 
 

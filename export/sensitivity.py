@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +17,10 @@ from export.material import Material
 from export.parity import rms
 from export.recipes import find_recipe
 from foundation.progress import SILENT, Progress
+from victim.step import as_input
+
+if TYPE_CHECKING:
+    from export.exporting import Source
 
 # Of the exported graph: what has weights to quantise.
 _LAYERS = (
@@ -23,6 +28,8 @@ _LAYERS = (
     torch.ops.aten.convolution.default,
     torch.ops.aten.linear.default,
 )
+# Unseen images on which each layer alone is judged.
+_JUDGES = 128
 _ANNOTATION = "quantization_annotation"
 
 
@@ -113,6 +120,12 @@ def sensitivities(
             found.append(_sensitivity(name, network, material, images, eager))
             advance(1, f"{name}: {found[-1].rms:.4f}")
     return sorted(found, key=lambda one: -one.rms)
+
+
+def layer_sensitivities(source: Source, calibration: int, progress: Progress = SILENT) -> list[LayerSensitivity]:
+    """`sensitivities` of what is exported: its first `calibration` images set ranges, the first unseen ones judge."""
+    material = Material.of(as_input(source.calibration[:calibration]), calibration)
+    return sensitivities(source.traceable(), material, as_input(source.unseen[:_JUDGES]).contiguous(), progress)
 
 
 def _sensitivity(

@@ -111,3 +111,8 @@ class BudgetError(EdgecatError):
     """The query budget is spent."""
 
     exit_code = ExitCode.BUDGET
+
+
+def first_line(error: BaseException) -> str:
+    """What somebody else's error says, cut to its first line that is not empty; its type where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

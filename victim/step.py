@@ -77,6 +77,11 @@ def has_bf16() -> bool:
     return bool(probe is not None and probe())
 
 
+def native_bf16() -> torch.autocast:
+    """Within it networks compute in bf16 where this processor does natively, in float32 elsewhere."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=has_bf16())
+
+
 def as_input(images: NDArray[np.uint8]) -> Tensor:
     """uint8 [N, H, W, C] to float32 [N, C, H, W] in [0, 1], channels_last in memory."""
     # Images on disk are read-only, of which torch warns: those are copied.

@@ -24,7 +24,7 @@ from attack.strategies.generator import Generator
 from attack.strategies.replay import Replay
 from foundation.answers import Answers
 from victim.models import build
-from victim.step import as_images, as_input, has_bf16
+from victim.step import as_images, as_input, native_bf16
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Disguide:
 
     def imagine(self) -> NDArray[np.uint8]:
         """The next batch of queries, uint8 [batch, H, W, C]."""
-        with torch.no_grad(), _arithmetic():
+        with torch.no_grad(), native_bf16():
             images = self._generator(self._noise(self.settings.batch)).float()
         return as_images(images)
 
@@ -122,7 +122,7 @@ class Disguide:
 
     def _guide(self, students: _Students) -> None:
         """One step of the generator: to where the students disagree, and to every class alike."""
-        with students.frozen(), _arithmetic():
+        with students.frozen(), native_bf16():
             images = self._generator(self._noise(self.settings.guided))
             one, other = (student(images).float().softmax(1) for student in students.both)
         # The deviation of two numbers is their distance over the root of two.
@@ -188,7 +188,7 @@ class _Students:
         x = as_input(images)
         for student, optimizer in zip(self.both, self.optimizers, strict=True):
             student.train()
-            with _arithmetic():
+            with native_bf16():
                 logits = student(x)
             optimizer.zero_grad(set_to_none=True)
             functional.cross_entropy(logits.float(), targets).backward()  # type: ignore[no-untyped-call]
@@ -223,7 +223,3 @@ def _running(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
         return averaged + (current - averaged) * (1 - min(decay, (1 + int(count)) / (10 + int(count))))
 
     return average
-
-
-def _arithmetic() -> torch.autocast:
-    return torch.autocast("cpu", torch.bfloat16, enabled=has_bf16())

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from statistics import mean, median
 from typing import Any
 
+from benchmarks.report.words import alarms
+
 Document = dict[str, Any]
 Row = list[str]
 
@@ -119,12 +121,7 @@ def _networks(document: Document) -> Iterable[tuple[str, str, list[Any]]]:
 
 
 def _alarms(thieves: list[Any], detector: str) -> str:
-    alarms = [a["alarm"] for t in thieves for a in t["detections"] if a["detector"] == detector]
-    raised = [alarm for alarm in alarms if alarm is not None]
-    if not raised:
-        return "never"
-    missed = len(alarms) - len(raised)
-    return f"{median(raised):,.0f}" + (f" ({missed} of {len(alarms)} never)" if missed else "")
+    return alarms([a["alarm"] for thief in thieves for a in thief["detections"] if a["detector"] == detector])
 
 
 def _percent(values: Iterable[float | None]) -> str:

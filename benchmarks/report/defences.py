@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import mean, median
+from statistics import mean
 
 from matplotlib.axes import Axes
 
 from benchmarks.records import DetectionReport, PolicyComparison, PolicyResult, WatchedThief
 from benchmarks.report.content import Section, Table, drawn
 from benchmarks.report.drawing import MARKERS, PALETTE, Drawing, house_style, new_figure, plain, render
-from benchmarks.report.words import NOT_MEASURED, count, number, percent
+from benchmarks.report.words import NOT_MEASURED, alarms, count, number, percent
 
 
 def policies_section(found: Sequence[PolicyComparison]) -> Section | None:
@@ -124,18 +124,10 @@ def _alarm_table(one: DetectionReport) -> Table:
     rows = []
     for pool, strategy in dict.fromkeys((thief.pool, thief.strategy) for thief in one.thieves):
         own = [thief for thief in one.thieves if (thief.pool, thief.strategy) == (pool, strategy)]
-        cells = [_alarms([a.alarm for t in own for a in t.alarms if a.detector == name]) for name in one.calibration]
+        cells = [alarms([a.alarm for t in own for a in t.alarms if a.detector == name]) for name in one.calibration]
         rows.append((pool, strategy, count(max(thief.queries for thief in own)), *cells))
     head = ("pool", "strategy", "queries", *one.calibration)
     return Table("Queries until the alarm: median over seeds", head, rows, frozenset(range(2, len(head))))
-
-
-def _alarms(alarms: Sequence[int | None]) -> str:
-    raised = [alarm for alarm in alarms if alarm is not None]
-    if not raised:
-        return "never"
-    missed = len(alarms) - len(raised)
-    return count(median(raised)) + (f" (never for {missed} of {len(alarms)})" if missed else "")
 
 
 def _false_alarm_table(one: DetectionReport) -> Table:

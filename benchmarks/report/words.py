@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 from benchmarks.records import Context, DeviceKind, Interval
 from benchmarks.summary import ArtifactSummary, AttackSummary, Summary
@@ -139,3 +140,12 @@ def _about_artifact(artifact: ArtifactSummary) -> list[str]:
     if artifact.validity is not None and not (artifact.validity.min_runs_met and artifact.validity.min_seconds_met):
         found.append(f"The latency of {artifact.name} on {artifact.device} rests on fewer runs than were asked for.")
     return found
+
+
+def alarms(raised_at: Sequence[int | None]) -> str:
+    """Queries until a detector's alarm: the median of the thieves that set it off, and how many never did."""
+    raised = [alarm for alarm in raised_at if alarm is not None]
+    if not raised:
+        return "never"
+    missed = len(raised_at) - len(raised)
+    return count(median(raised)) + (f" (never for {missed} of {len(raised_at)})" if missed else "")

@@ -23,7 +23,7 @@ from defense.split.model import SplitModel
 from foundation.errors import DataError, UsageError
 from foundation.progress import SILENT, Progress
 from victim.augmentation import augment
-from victim.step import has_bf16
+from victim.step import native_bf16
 
 # Ridge regression in its dual form, a matrix of so many rows.
 _MOST_ROWS = 2_000
@@ -219,7 +219,7 @@ class _Attacker:
         for rows in torch.tensor_split(order, steps):
             z = self._released(self.bare[rows]).contiguous(memory_format=torch.channels_last)
             # Channels last and bf16 are three times as fast as neither; what a decoder is judged by is float32.
-            with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
+            with native_bf16():
                 drawn = decoder(z)
             loss = functional.mse_loss(drawn.float(), self.images[rows])
             optimizer.zero_grad(set_to_none=True)

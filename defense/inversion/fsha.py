@@ -22,7 +22,7 @@ from defense.inversion.reconstruction import Reconstruction, child, measured
 from defense.split.model import SplitModel
 from foundation.errors import DataError, UsageError
 from foundation.progress import SILENT, Progress
-from victim.step import has_bf16
+from victim.step import native_bf16
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class _Server:
         rows = torch.randint(len(self.auxiliary), (self.settings.batch,), generator=self.generator)
         public = self.auxiliary[rows]
         self.pilot.client.train()
-        with _quick():
+        with native_bf16():
             features = self.pilot.smashed(public, None, self.noise)
             drawn = self.decoder.train()(features)
         features, z = (t.float().contiguous(memory_format=torch.channels_last) for t in (features, z))
@@ -167,7 +167,7 @@ class _Server:
         for _ in range(self.settings.critic_steps):
             apart = self._judge(features.detach(), z)
         sent = z.clone().requires_grad_()
-        with _quick():
+        with native_bf16():
             verdict = self.critic(sent).float().mean()
         (returned,) = torch.autograd.grad(-verdict, sent)
         return returned * self.settings.scale, {"autoencoder_mse": error.item(), "critic": apart}
@@ -182,7 +182,7 @@ class _Server:
         features, z = features[:count], z[:count]
         share = torch.rand(count, 1, 1, 1, generator=self.generator)
         between = (share * features + (1 - share) * z).requires_grad_()
-        with _quick():
+        with native_bf16():
             apart = self.critic(features).float().mean() - self.critic(z).float().mean()
             (slope,) = torch.autograd.grad(self.critic(between).float().sum(), between, create_graph=True)
         uneven = (slope.flatten(1).norm(dim=1) - 1).square().mean()
@@ -191,11 +191,6 @@ class _Server:
         loss.backward()
         self.judge.step()
         return float(apart.item())
-
-
-def _quick() -> torch.autocast:
-    """Half the time of float32 where the processor computes bf16."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=has_bf16())
 
 
 def _critic(channels: int, generator: torch.Generator) -> nn.Module:

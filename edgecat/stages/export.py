@@ -56,6 +56,8 @@ def export_victim(
     Yields:
         the artefact and its record, whether or not the gate holds: see `gate`.
     """
+    with log_output(log):
+        source = source_of(checkpoint, dataset)
     with progress.task("exporting", len(recipes)) as advance:
         for recipe in recipes:
             advance(0, recipe.name)
@@ -63,15 +65,14 @@ def export_victim(
                 with log_output(log):
                     from export.exporting import export
 
-                    exported = export(source_of(checkpoint, dataset), recipe, directory)
+                    exported = export(source, recipe, directory)
             except ArtifactError as error:
                 if left_out is None:
                     raise
                 left_out[recipe.name] = error.message
                 advance(1)
                 continue
-            images = parity_images(dataset)
-            asked = [] if elsewhere is None else list(_elsewhere(exported, images, recipe, elsewhere, progress))
+            asked = [] if elsewhere is None else list(_elsewhere(exported, source.unseen, recipe, elsewhere, progress))
             record = record_of(exported, run_id, asked)
             advance(1)
             yield exported.artifact, record

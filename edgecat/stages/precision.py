@@ -18,24 +18,15 @@ if TYPE_CHECKING:
 
 # Validation images: fewer say too little about a drop of a point.
 LEAST_JUDGES = 50
-_JUDGES = 128
 
 
 def layer_table(checkpoint: Checkpoint, dataset: Dataset, progress: Progress = SILENT) -> list[dict[str, Any]]:
     """Each layer quantised alone, the worst first: its name, the rms of the logits' error, agreement."""
-    import torch
+    from export.sensitivity import layer_sensitivities
 
-    from export.material import Material
-    from export.sensitivity import sensitivities
-    from victim.step import as_input
-
-    source = source_of(checkpoint, dataset)
-    network = source.network.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
-    material = Material.of(as_input(source.calibration[:CALIBRATION_IMAGES]), CALIBRATION_IMAGES)
-    judges = as_input(source.unseen[:_JUDGES]).contiguous()
     return [
         {"layer": one.layer, "relative_rms": one.rms, "agreement": one.agreement}
-        for one in sensitivities(network, material, judges, progress)
+        for one in layer_sensitivities(source_of(checkpoint, dataset), CALIBRATION_IMAGES, progress)
     ]
 
 
