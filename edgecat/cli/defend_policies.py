@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from edgecat.cli import options
-from edgecat.cli.output import Output
+from edgecat.cli.output import Output, aligned
 
 if TYPE_CHECKING:
     from defense.policies.records import PolicyReport, PolicyResult
@@ -106,8 +106,7 @@ def table(report: PolicyReport) -> str:
     """One line a policy; means over the seeds."""
     heads = ("policy", "where", "accuracy", "refused", "top-1 changed", "ECE", "Brier", "|Δp|", "labels", "scores")
     rows = [heads, *(_row(result) for result in report.results)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = aligned(rows)
     told = (
         f"{report.artifact} on {report.device} ({report.device_kind}): {report.victim_accuracy:.1%} of "
         f"{len(report.truth)} test images. The last two columns are the fidelity of {report.thief} thieves of "

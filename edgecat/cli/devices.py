@@ -11,7 +11,7 @@ from typing import Annotated, Optional
 import typer
 
 from edgecat.cli import options
-from edgecat.cli.output import Output
+from edgecat.cli.output import Output, aligned
 from foundation.errors import UsageError
 
 app = typer.Typer(help="List devices; pair and connect phones over Wi-Fi; push and pull files.")
@@ -42,8 +42,7 @@ def devices(
         note = server_note()
         rows = [("SPEC", "KIND", "STATE", "ABI", "ANDROID", "MODEL")]
         rows += [(d.spec, d.kind or "-", d.state, d.abi or "-", d.os_version or "-", d.model or "-") for d in found]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines = aligned(rows)
         lines += [f"  {device.spec}: {device.hint}" for device in found if device.hint]
         lines += [note] if note else []
         output.result({"devices": [asdict(device) for device in found], "note": note}, "\n".join(lines))

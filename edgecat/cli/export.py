@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from edgecat.cli import options
-from edgecat.cli.output import Output
+from edgecat.cli.output import Output, aligned
 from foundation.errors import UsageError
 
 if TYPE_CHECKING:
@@ -268,6 +268,4 @@ def _table(known: dict[str, Recipe], unsupported: dict[str, str]) -> str:
         told = (one.name, one.runtime, one.precision, one.method)
         images = f"{one.calibration_images} images" if one.calibration_images else "-"
         rows.append((*told, images, f"{one.min_agreement:.1%}", ", ".join(filter(None, marks))))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, "", *(f"{name}: not supported: {why}" for name, why in unsupported.items())])
+    return "\n".join([*aligned(rows), "", *(f"{name}: not supported: {why}" for name, why in unsupported.items())])
