@@ -1,4 +1,4 @@
-"""Every theft that the settings ask for: pools times seeds, at each budget, against one deployed artefact."""
+"""Every theft that the settings ask for: pools times seeds, at each budget, against deployed artefacts."""
 
 from __future__ import annotations
 
@@ -61,6 +61,8 @@ class Campaign:
         check_architecture(self.architecture, dataset)
         self.policy = AnswerPolicy.parse(settings.answers)
         self.policy.width(len(dataset.class_names))
+        # Several targets: each has a ledger and copies of its own.
+        self._apart = len(settings.target_names([recipe.name for recipe in settings.chosen_recipes])) > 1
         self._proxy = second_hospital(settings, settings.budgets[-1], progress)
         # Read from disk once, though several strategies are tried on it in turn.
         self._pools = lru_cache(maxsize=1)(self._find_pools)
@@ -90,8 +92,9 @@ class Campaign:
         missing = [(thief, budgets) for thief in self.thieves if (budgets := self._missing(thief, name))]
         if not missing:
             return
+        place = self.journal.directory
         with (
-            Ledger(self.journal.directory.ledger) as ledger,
+            Ledger(place.ledger_of(name) if self._apart else place.ledger) as ledger,
             deploy(device, artifact, self.policy, self.settings.serving(artifact.manifest.runtime)) as oracle,
             CopycatTrainer(progress=self.progress) as trainer,
         ):
@@ -192,6 +195,7 @@ class Campaign:
     def _keep(self, stolen: Stolen) -> None:
         """Keep what is left of a thief beside its record: its network, images it asked about, further gains."""
         thief, theft, place = stolen.thief, stolen.theft, self.journal.directory
+        # Of several targets those of the last one: the pictures are much alike.
         save_queried(place.path, thief.pool, thief.strategy, thief.seed, *theft.examples)
         self._save(stolen)
         # One seed is enough for what is shown once, at the end of the curve.
@@ -202,7 +206,9 @@ class Campaign:
         thief, theft = stolen.thief, stolen.theft
         header = header_for(self.dataset, thief.architecture, stolen.copycat.seconds)
         name = file_name(thief.pool, thief.strategy, thief.learner, str(thief.seed), str(theft.budget))
-        save(stolen.copycat.network, header, self.journal.directory.copycats / f"{name}.safetensors")
+        place = self.journal.directory.copycats
+        folder = place / stolen.target.artifact if self._apart else place
+        save(stolen.copycat.network, header, folder / f"{name}.safetensors")
 
 
 def _architecture(thief: str, victim: str | None) -> str:

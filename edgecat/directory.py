@@ -3,7 +3,7 @@
 run.toml        what was asked
 victim/         the checkpoint
 artifacts/      model files with their manifests
-ledger.sqlite   every query paid for, and its answer
+ledger.sqlite   every query paid for, and its answer; with several targets, ledgers/TARGET.sqlite
 copycats/       the stolen networks, as checkpoints
 queried/        some of the images that were asked about
 results.jsonl   the records: what was measured
@@ -50,6 +50,10 @@ class RunDirectory:
     def ledger(self) -> Path:
         """Every query paid for."""
         return self.path / "ledger.sqlite"
+
+    def ledger_of(self, artifact: str) -> Path:
+        """Every query paid for to one of several targets: a ledger holds the answers of one model."""
+        return self.path / "ledgers" / f"{artifact}.sqlite"
 
     @property
     def copycats(self) -> Path:

@@ -23,15 +23,12 @@ from edgecat.stages.data import load_dataset
 from edgecat.stages.device import describe_device, measure_accuracy, measure_latency
 from edgecat.stages.export import export_victim, gate
 from edgecat.stages.victim import check_architecture, load_victim, measure_victim, train_victim
-from export.recipes import Recipe, select_recipes
+from export.recipes import ALL, Recipe
 from foundation.errors import ArtifactError, DataError
 from foundation.manifest import Artifact, load_artifact
 from foundation.progress import SILENT, Progress
 from victim.checkpoint import Checkpoint
 from victim.dataset import Dataset
-
-# Which artefact the thieves go for, of those that were exported: what apps ship most.
-_TARGETS = ("tflite_int8", "executorch_int8", "tflite_fp32", "executorch_fp32")
 
 
 def run(settings: RunSettings, directory: RunDirectory, progress: Progress = SILENT) -> Summary:
@@ -58,7 +55,7 @@ class _Walk:
 
     def __init__(self, settings: RunSettings, directory: RunDirectory, progress: Progress) -> None:
         # What cannot work is told before the first minute of training.
-        self.recipes = select_recipes(settings.formats, settings.precisions)
+        self.recipes = settings.chosen_recipes
         if legacy.RUNTIME in settings.runtimes:
             legacy.packages()
         parse_spec(settings.device)
@@ -79,7 +76,9 @@ class _Walk:
             self.journal.add(describe_device(info, self.journal.run_id))
             for artifact in artifacts:
                 self._measure(device, artifact, dataset)
-            campaign.steal(device, _target(artifacts), checkpoint.network)
+            exported = {artifact.manifest.name: artifact for artifact in artifacts}
+            for name in self.settings.target_names(list(exported)):
+                campaign.steal(device, exported[name], checkpoint.network)
         return self.journal.report(dataset)
 
     def _victim(self, dataset: Dataset) -> Checkpoint:
@@ -108,9 +107,12 @@ class _Walk:
         kept = {recipe.name: found for recipe in self.recipes if (found := self._kept(recipe, checkpoint)) is not None}
         missing = tuple(recipe for recipe in self.recipes if recipe.name not in kept)
         place = self.directory
+        # Of all recipes one that this network is nothing for does not keep the others back.
+        left_out: dict[str, str] | None = {} if ALL in self.settings.recipes else None
         for artifact, record in export_victim(
-            checkpoint, dataset, missing, place.artifacts, self.journal.run_id, place.export_log, self.progress
-        ):
+            checkpoint, dataset, missing, place.artifacts, self.journal.run_id, place.export_log, self.progress,
+            left_out=left_out,
+        ):  # fmt: skip
             self._refuse_another(record)
             self.journal.add(record)
             kept[record.name] = artifact
@@ -119,7 +121,9 @@ class _Walk:
         for record in self.journal.of(ArtifactRecord):
             if record.sha256 in shipped:
                 gate(record)
-        return [kept[recipe.name] for recipe in self.recipes]
+        for name, why in (left_out or {}).items():
+            self.progress.say(f"{name}: not supported: {why}")
+        return [kept[recipe.name] for recipe in self.recipes if recipe.name in kept]
 
     def _refuse_another(self, made: ArtifactRecord) -> None:
         """Numbers on record stand under an artefact's name: they must not come to stand for another file."""
@@ -177,7 +181,3 @@ class _Walk:
             f"{name} on the device: {accuracy.accuracy:.1%} of the test images, labels as in process on "
             f"{accuracy.labels_equal} of {accuracy.labels_compared}, {p50}"
         )
-
-
-def _target(artifacts: list[Artifact]) -> Artifact:
-    return min(artifacts, key=lambda artifact: _TARGETS.index(artifact.manifest.name))

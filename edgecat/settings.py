@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import tomli_w
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.deployment import RunnerOptions
 from edge.runner.legacy import RUNTIME as LEGACY
-from export.recipes import select_recipes
+from export.recipes import ALL, RECIPES, Recipe, find_recipe, select_recipes
 from foundation.answers import AnswerPolicy
 from foundation.errors import DataError, UsageError
 from foundation.files import write_text
@@ -21,6 +22,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+# Which artefact thieves go for where nobody says: what apps ship most.
+USUAL_TARGETS = ("tflite_int8", "executorch_int8", "tflite_fp32", "executorch_fp32")
 # A first look, and the whole curve of `edgecat attack`.
 DEFAULT_BUDGETS = (250, 2000)
 QUICK_BUDGETS = (250, 1000)
@@ -35,7 +38,10 @@ class RunSettings(BaseModel):
         device: device spec; see `edge.devices.spec.parse_spec`.
         runtimes: empty for all; `tflite-legacy` takes the place of `tflite` and changes what answers, not what is
             exported.
-        precisions: empty for all.
+        precisions: empty for fp32 and int8.
+        recipes: names of export recipes, or `all`, in place of precisions; empty: the plain ones.
+        targets: names of the artefacts that thieves go for, each with a ledger of its own, or `all`; empty: one, of the
+            precision that apps ship most.
         pools: empty for what the data set offers; see `attack.pools.find_pool`.
         resize: make a pool's images of another size or number of channels fit.
         strategies: each is tried on each pool; empty takes `amplify` for `pd:N` pools and `random` for the others; see
@@ -67,6 +73,8 @@ class RunSettings(BaseModel):
     device: str = "embedded"
     runtimes: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
     resize: bool = False
     strategies: tuple[str, ...] = ()
@@ -93,6 +101,39 @@ class RunSettings(BaseModel):
     def formats(self) -> tuple[str, ...]:
         """The runtimes that models are exported for; empty for all."""
         return tuple("tflite" if runtime == LEGACY else runtime for runtime in self.runtimes)
+
+    @property
+    def chosen_recipes(self) -> tuple[Recipe, ...]:
+        """What is exported.
+
+        Raises:
+            UsageError: a recipe, runtime or precision that there is not, or recipes beside precisions.
+        """
+        if not self.recipes:
+            return select_recipes(self.formats, self.precisions)
+        if self.precisions:
+            raise UsageError("a recipe has its own precision", hint="name recipes or precisions, not both")
+        names = RECIPES if ALL in self.recipes else dict.fromkeys(self.recipes)
+        found = tuple(find_recipe(name) for name in names)
+        kept = tuple(recipe for recipe in found if not self.formats or recipe.runtime in self.formats)
+        if ALL not in self.recipes and kept != found:
+            raise UsageError(
+                f"recipe {(set(names) - {r.name for r in kept}).pop()} is of another runtime than asked for"
+            )
+        return kept
+
+    def target_names(self, exported: Sequence[str]) -> tuple[str, ...]:
+        """Which of the exported artefacts thieves go for, in the order in which they were exported.
+
+        Raises:
+            UsageError: one that is not exported.
+        """
+        if not self.targets:
+            return (next((name for name in USUAL_TARGETS if name in exported), exported[0]),)
+        for name in self.targets:
+            if name not in (ALL, *exported):
+                raise UsageError(f"no artefact {name!r} to attack", hint=f"exported: {', '.join(exported)}, or {ALL}")
+        return tuple(name for name in exported if ALL in self.targets or name in self.targets)
 
     def serving(self, runtime: str) -> RunnerOptions:
         """What shall answer on the device, and how.
@@ -148,7 +189,7 @@ def make_settings(**values: object) -> RunSettings:
 
 def _check(settings: RunSettings) -> None:
     """Tell what can be told without data, device or torch: a wrong word must not cost a minute of training."""
-    select_recipes(settings.formats, settings.precisions)
+    settings.target_names([recipe.name for recipe in settings.chosen_recipes])
     if {LEGACY, "tflite"} <= set(settings.runtimes):
         raise UsageError(f"both tflite and {LEGACY}: one run asks a file in one runtime", hint="make two runs")
     AnswerPolicy.parse(settings.answers)

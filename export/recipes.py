@@ -153,6 +153,8 @@ def _all() -> tuple[Recipe, ...]:
 
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _all()}
+# In place of a recipe's name: every one of them.
+ALL = "all"
 # Of each runtime one of float32 and one of int8: what is exported where nothing else is asked for.
 STANDARD = ("tflite_fp32", "tflite_int8", "executorch_fp32", "executorch_int8")
 # Of each runtime the int8 recipe of which single layers can stay float32.

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from victim.checkpoint import Checkpoint
     from victim.dataset import Dataset
 
-_ALL = "all"
 _READY = (".tflite", ".pte")
 _PROGRAM = ".pt2"
 
@@ -102,7 +101,7 @@ def export(
     """
     with Output(json) as output:
         from edgecat.settings import make_settings
-        from export.recipes import RECIPES, SPARING, STANDARD, UNSUPPORTED, find_recipe, load_recipes
+        from export.recipes import ALL, RECIPES, SPARING, STANDARD, UNSUPPORTED, find_recipe, load_recipes
 
         own = {} if recipes is None else load_recipes(recipes)
         known = RECIPES | own
@@ -112,7 +111,7 @@ def export(
         if source is None:
             raise UsageError("nothing to export", hint="name a checkpoint that edgecat train wrote, or ask for --list")
         names = [
-            name for one in recipe or (SPARING if auto else STANDARD) for name in (known if one == _ALL else (one,))
+            name for one in recipe or (SPARING if auto else STANDARD) for name in (known if one == ALL else (one,))
         ]
         chosen = tuple(find_recipe(name, own) for name in dict.fromkeys(names))
         settings = make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=labels)
@@ -140,7 +139,7 @@ def export(
         else:
             with open_device(device, key) if everywhere else nullcontext() as opened:
                 asked = opened if everywhere else None
-                document, text, records = _made(victim, dataset, chosen, out, asked, _ALL in (recipe or ()), output)
+                document, text, records = _made(victim, dataset, chosen, out, asked, ALL in (recipe or ()), output)
         output.result(document, text)
         for record in records:
             gate(record)

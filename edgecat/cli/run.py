@@ -34,6 +34,21 @@ def run(
         ),
     ] = None,
     precision: Annotated[Repeated, typer.Option("--precision", help="fp32 or int8; repeatable. Default: both.")] = None,
+    recipe: Annotated[
+        Repeated,
+        typer.Option(
+            "--recipe",
+            help="An export recipe in place of a precision (edgecat export --list), or all; repeatable.",
+        ),
+    ] = None,
+    target: Annotated[
+        Repeated,
+        typer.Option(
+            "--target",
+            help="An artefact that thieves go for, by its recipe, or all: does a precision make a model harder to "
+            "steal? Repeatable. Default: one, tflite_int8 if it is exported.",
+        ),
+    ] = None,
     pool: options.Pools = None,
     resize: options.Resize = False,
     strategy: options.Strategies = None,
@@ -97,7 +112,14 @@ def _settings(values: dict[str, object]) -> RunSettings:
     from edge.devices.spec import parse_spec
     from edgecat.settings import QUICK_BUDGETS, make_settings, parse_budgets
 
-    renamed = {"runtime": "runtimes", "precision": "precisions", "pool": "pools", "strategy": "strategies"}
+    renamed = {
+        "runtime": "runtimes",
+        "precision": "precisions",
+        "recipe": "recipes",
+        "target": "targets",
+        "pool": "pools",
+        "strategy": "strategies",
+    }
     given = {renamed.get(name, name): value for name, value in values.items() if value not in (None, [], ())}
     given["device"] = str(parse_spec(None if given.get("device") is None else str(given["device"])))
     if "budgets" in given:
