@@ -20,15 +20,10 @@ from benchmarks.schema import (
     Context,
     DatasetFacts,
     Device,
-    Distribution,
-    Latency,
-    LatencyConfig,
-    Memory,
     Parity,
     Record,
     RuntimeParity,
     SplitSizes,
-    Validity,
     Victim,
 )
 from benchmarks.schema_base import RAW_LIMIT, SCHEMA_VERSION, DeviceKind, Interval
@@ -44,6 +39,18 @@ from benchmarks.schema_defence import (
     StepCost,
     WatchedThief,
 )
+from benchmarks.schema_latency import (
+    Conditions,
+    Distribution,
+    Latency,
+    LatencyConfig,
+    Memory,
+    Reported,
+    TemperatureGate,
+    Throughput,
+    Tier,
+    Validity,
+)
 from benchmarks.schema_theft import Attack, Calibration, Gain, OfThief, Saliency, Transfer
 from foundation.errors import DataError, UsageError
 from foundation.progress import SILENT, Progress
@@ -56,6 +63,7 @@ __all__ = [
     "ArtifactRecord",
     "Attack",
     "Calibration",
+    "Conditions",
     "Context",
     "DatasetFacts",
     "DetectionReport",
@@ -75,11 +83,15 @@ __all__ = [
     "PolicyResult",
     "PolicyThief",
     "Record",
+    "Reported",
     "RuntimeParity",
     "Saliency",
     "SplitEvaluation",
     "SplitSizes",
     "StepCost",
+    "TemperatureGate",
+    "Throughput",
+    "Tier",
     "Transfer",
     "Validity",
     "Victim",

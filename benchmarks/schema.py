@@ -12,8 +12,9 @@ from typing import Annotated, Literal, Union
 
 from pydantic import Field, JsonValue, model_validator
 
-from benchmarks.schema_base import RAW_LIMIT, BaseRecord, Count, DeviceKind, Interval, Model, Seconds, Share
+from benchmarks.schema_base import BaseRecord, Count, DeviceKind, Interval, Model, Seconds, Share
 from benchmarks.schema_defence import DetectionReport, PolicyComparison, SplitEvaluation
+from benchmarks.schema_latency import Distribution, Latency, Throughput
 from benchmarks.schema_theft import Attack, Gain
 from foundation.manifest import Precision, Runtime
 
@@ -152,19 +153,6 @@ class Device(BaseRecord):
     os_version: str | None
 
 
-class Distribution(Model):
-    """Summary of samples, in the samples' unit. Percentiles are linear, `std` is the population's."""
-
-    count: Count
-    mean: float
-    std: float
-    min: float
-    p50: float
-    p90: float
-    p99: float
-    max: float
-
-
 class AccuracyOnDevice(BaseRecord):
     """What the deployed model answered on the test split.
 
@@ -190,57 +178,6 @@ class AccuracyOnDevice(BaseRecord):
     device_ns: Distribution | None = None
 
 
-class LatencyConfig(Model):
-    """How latency was measured: until both minima are met, or `max_seconds`. Threads None: the runtime chooses."""
-
-    threads: int | None
-    warmup_runs: Count
-    min_runs: Count
-    min_seconds: Seconds
-    max_seconds: Seconds
-
-
-class Memory(Model):
-    """Highest resident set of the runner's process, in bytes, and the method that told it."""
-
-    peak_rss_bytes: int | None
-    method: Literal["VmHWM"] | None
-
-
-class Validity(Model):
-    """Whether the minima of the configuration were met."""
-
-    min_runs_met: bool
-    min_seconds_met: bool
-
-
-class Latency(BaseRecord):
-    """Latency of one inference, measured on the device.
-
-    Attributes:
-        engine: the runtime that was measured, and its version, as the runner named it; None: an older record.
-        load_ms: from the model's path to a model that can answer.
-        first_us: the first inference, before any warm-up.
-        raw_us: samples in the order measured, microseconds; at most `RAW_LIMIT`, evenly picked.
-        raw_kept: how many samples `raw_us` holds; `latency_us.count` says how many there were.
-        latency_us: over all samples, warm-up excluded.
-    """
-
-    kind: Literal["latency"] = "latency"
-    artifact: str
-    device_kind: DeviceKind
-    engine: str | None = None
-    config: LatencyConfig
-    load_ms: float | None
-    first_us: float | None
-    raw_us: Annotated[list[float], Field(max_length=RAW_LIMIT)]
-    raw_kept: Count
-    latency_us: Distribution | None
-    memory: Memory
-    artifact_bytes: Count
-    validity: Validity
-
-
 Record = Annotated[
     Union[  # noqa: UP007 - a runtime value on 3.10
         Context,
@@ -249,6 +186,7 @@ Record = Annotated[
         Device,
         AccuracyOnDevice,
         Latency,
+        Throughput,
         Attack,
         Gain,
         SplitEvaluation,
