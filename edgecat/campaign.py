@@ -129,7 +129,7 @@ class Campaign:
                 strategy=strategy,
                 architecture=self.architecture,
                 budgets=settings.budgets,
-                seed=settings.seed + number,
+                seed=settings.first_thief + number,
                 data=self.dataset.sha256,
                 learner=settings.learner,
                 effort=settings.effort,
@@ -199,7 +199,7 @@ class Campaign:
         save_queried(place.path, thief.pool, thief.strategy, thief.seed, *theft.examples)
         self._save(stolen)
         # One seed is enough for what is shown once, at the end of the curve.
-        if thief.seed == self.settings.seed and theft.budget == thief.budgets[-1] and self.settings.gains:
+        if thief.seed == self.settings.first_thief and theft.budget == thief.budgets[-1] and self.settings.gains:
             self.journal.add(measure_gain(stolen))
 
     def _save(self, stolen: Stolen) -> None:

@@ -51,7 +51,8 @@ class RunSettings(BaseModel):
         budgets: numbers of queries, ascending.
         answers: answer policy.
         seeds: how many thieves, each with a seed of its own.
-        seed: of everything else, and of the first thief.
+        seed: of everything else.
+        thief_seed: of the first thief; None takes `seed`.
         architecture: the victim's.
         thief: the copycat's architecture; `same` for the victim's.
         learner: how the copycat learns; see `attack.copycat.LEARNERS`.
@@ -84,6 +85,7 @@ class RunSettings(BaseModel):
     answers: str = "label"
     seeds: int = Field(default=3, ge=1)
     seed: int = Field(default=0, ge=0)
+    thief_seed: int | None = Field(default=None, ge=0)
     architecture: str = "residual"
     thief: str = "stacked"
     learner: str = "supervised"
@@ -96,6 +98,11 @@ class RunSettings(BaseModel):
     skip_bad: bool = False
     labels: str | None = None
     quick: bool = False
+
+    @property
+    def first_thief(self) -> int:
+        """Seed of the first thief."""
+        return self.seed if self.thief_seed is None else self.thief_seed
 
     @property
     def formats(self) -> tuple[str, ...]:

@@ -40,6 +40,10 @@ Answers = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Source of all chance; the same seed gives the same run.")]
+ThiefSeed = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--thief-seed", min=0, help="Of the first thief, against the same victim. Default: --seed."),
+]
 Effort = Annotated[
     float, typer.Option("--effort", min=0.01, help="How long copycats learn: 1 is full strength, 0.5 half as long.")
 ]

@@ -58,6 +58,7 @@ def run(
     answers: options.Answers = "label",
     seeds: options.Seeds = 3,
     seed: options.Seed = 0,
+    thief_seed: options.ThiefSeed = None,
     architecture: options.Architecture = "residual",
     thief: options.Thief = "stacked",
     learner: options.Learner = "supervised",
