@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from benchmarks.report.drawing import (
-    DASHES,
     INK,
-    MARKERS,
-    PALETTE,
     Drawing,
     house_style,
+    legend,
+    mark,
     new_figure,
     percent_axis,
     plain,
@@ -73,7 +71,7 @@ def theft(
         if curve:
             row[0].set_ylim(_floor(own, victim), 1.04)
     if curve:
-        _legend(figure, grid[0][0])
+        legend(figure, grid[0][0])
     return render(figure, name)
 
 
@@ -101,7 +99,7 @@ def class_fidelity(attacks: Sequence[AttackSummary], name: str) -> Drawing:
             means,
             [place + (number - (len(attacks) - 1) / 2) * step for place, _ in shown],
             xerr=np.abs(bounds.T - means),
-            **(_mark(number) | {"linestyle": "none"}),
+            **(mark(number) | {"linestyle": "none"}),
             label=plain(f"{attack.pool}: {attack.name}, {short_count(attack.queries)}"),
         )
     axes.set_yticks(range(len(kept)), [plain(c, 30) for c in kept])
@@ -112,7 +110,7 @@ def class_fidelity(attacks: Sequence[AttackSummary], name: str) -> Drawing:
     axes.grid(axis="x")
     axes.set_xlabel("fidelity on the test images that the victim puts into the class")
     percent_axis(axes, "x")
-    _legend(figure, axes)
+    legend(figure, axes)
     return render(figure, name)
 
 
@@ -126,11 +124,11 @@ def transfer(gains: Sequence[GainSummary], name: str) -> Drawing:
         bounds = [point.epsilon for point in gain.transfer]
         fooled = np.array([point.victim_fooled for point in gain.transfer])
         spread = np.array([point.victim_fooled_range for point in gain.transfer]).T
-        mark = _mark(number)
+        style = mark(number)
         label = plain(gain.name + (f", {gain.pool}" if pools else ""))
-        axes.errorbar(bounds, fooled, yerr=np.abs(spread - fooled), **mark, label=label)
+        axes.errorbar(bounds, fooled, yerr=np.abs(spread - fooled), **style, label=label)
         noise = [point.random_noise for point in gain.transfer]
-        axes.plot(bounds, noise, linestyle=":", color=mark["color"], marker=mark["marker"], markersize=3)
+        axes.plot(bounds, noise, linestyle=":", color=style["color"], marker=style["marker"], markersize=3)
     axes.errorbar([], [], linestyle=":", color=INK, label="as much noise (control)")
     epsilons = sorted({point.epsilon for gain in gains for point in gain.transfer})
     if len(epsilons) <= 12:
@@ -140,7 +138,7 @@ def transfer(gains: Sequence[GainSummary], name: str) -> Drawing:
     axes.set_xlabel("bound of the change of a pixel, in 1/255")
     axes.set_ylabel("victim fooled")
     percent_axis(axes, "y")
-    _legend(figure, axes)
+    legend(figure, axes)
     return render(figure, name)
 
 
@@ -158,25 +156,12 @@ def _styles(attacks: Sequence[AttackSummary], strategies: Sequence[str]) -> dict
             styles[thief, pool] |= {"linewidth": 2.2, "label": f"{label} (baseline)", "markersize": 6, "zorder": 5}
         else:
             place = list(strategies).index(thief) if len(set(pools)) == 1 else thieves.index((thief, pool))
-            styles[thief, pool] = {**_mark(place), "label": label}
+            styles[thief, pool] = {**mark(place), "label": label}
     return styles
 
 
 def _is_random(thief: str) -> bool:
     return thief.split(" (")[0] == "random"
-
-
-def _mark(place: int) -> dict[str, Any]:
-    """Colour, marker and dashes number `place`; 42 pairs of colour and marker."""
-    return {
-        "color": PALETTE[place % len(PALETTE)],
-        "marker": MARKERS[place % len(MARKERS)],
-        "linestyle": DASHES[place // len(PALETTE) % len(DASHES)],
-        "markersize": 5,
-        "linewidth": 1.3,
-        "elinewidth": 1.0,
-        "capsize": 2.5,
-    }
 
 
 def _value(attack: AttackSummary, what: str) -> tuple[float, tuple[float, float]]:
@@ -252,13 +237,6 @@ def _floor(attacks: Sequence[AttackSummary], victim: VictimSummary | None) -> fl
 
 def _tenth_below(values: Sequence[float]) -> float:
     return max(0.0, math.floor(10 * min(values) - 0.5) / 10)
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    """Below the figure, in as many columns as its names leave room for."""
-    handles, labels = axes.get_legend_handles_labels()
-    columns = max(1, min(4, 100 // (max(map(len, labels), default=1) + 8)))
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), fontsize=9.5)
 
 
 def _references(row: Sequence[Axes], attacks: Sequence[AttackSummary], victim: VictimSummary, which: str) -> None:

@@ -109,7 +109,7 @@ def plain(text: str, width: int | None = None) -> str:
 def percent_axis(axes: Axes, which: str) -> None:
     """Ticks of 0 to 1 as 0 to 100 %."""
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    axis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
 
 
 def reference_line(axes: Axes, value: float, label: str, which: str, place: str = "end") -> None:
@@ -129,6 +129,26 @@ def reference_line(axes: Axes, value: float, label: str, which: str, place: str 
     axes.annotate(
         label, (value, y), offset, xycoords=transform, textcoords="offset points", ha=side, va="bottom", fontsize=9
     )
+
+
+def mark(place: int) -> dict[str, Any]:
+    """Colour, marker and dashes number `place`; 42 pairs of colour and marker."""
+    return {
+        "color": PALETTE[place % len(PALETTE)],
+        "marker": MARKERS[place % len(MARKERS)],
+        "linestyle": DASHES[place // len(PALETTE) % len(DASHES)],
+        "markersize": 5,
+        "linewidth": 1.3,
+        "elinewidth": 1.0,
+        "capsize": 2.5,
+    }
+
+
+def legend(figure: Figure, axes: Axes) -> None:
+    """Below the figure, in as many columns as its names leave room for."""
+    handles, labels = axes.get_legend_handles_labels()
+    columns = max(1, min(4, 100 // (max(map(len, labels), default=1) + 8)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), fontsize=9.5)
 
 
 def _inline(svg: str, name: str) -> str:

@@ -19,6 +19,7 @@ from benchmarks.report.content import Code, Picture, Report, Section, Table, dra
 from benchmarks.report.defences import detection_section, policies_section, policies_verdict
 from benchmarks.report.drawing import Drawing
 from benchmarks.report.pictures import contact_sheet
+from benchmarks.report.precisions import precisions_section
 from benchmarks.report.queried import QueriedImages, queried_section
 from benchmarks.report.splits import Readings, split_verdict, splits_section
 from benchmarks.report.thefts import copy_section, gains_section, theft_blocks, worst_confusion
@@ -98,7 +99,7 @@ def compose(
         )
         sections.append(Section("artefacts", "Exported models", (text,), (tables.artifact_table(summary.artifacts),)))
     for number, (device, kind) in enumerate(_devices(summary), start=1):
-        sections.append(_device_section(held, summary, device, kind, number, drawings))
+        sections += _device_sections(held, summary, device, kind, number, drawings)
     sections += _theft_sections(held, summary, queried, drawings, pictures)
     sections += _defence_sections(held, readings, drawings, pictures)
     sections.append(_conditions_section(held))
@@ -170,9 +171,9 @@ def _contact_section(images: dict[str, NDArray[np.uint8]], pictures: dict[str, b
     return Section("images", "The images", (), (Picture("contact_sheet.png", alt, caption, png=png),))
 
 
-def _device_section(
+def _device_sections(
     held: RecordSet, summary: Summary, device: str, kind: DeviceKind, number: int, drawings: list[Drawing]
-) -> Section:
+) -> list[Section]:
     """All that was measured on one device: kinds and devices never share a table."""
     blocks: list[Table | Picture] = []
     place = words.place(device, kind)
@@ -189,7 +190,9 @@ def _device_section(
     if attacks:
         blocks += theft_blocks(held, summary, attacks, number, drawings)
     paragraphs = (words.CONDITIONS[kind], *against_random(attacks))
-    return Section(f"device-{number}", f"On {place}", paragraphs, blocks)
+    own = Section(f"device-{number}", f"On {place}", paragraphs, blocks)
+    choice = precisions_section(held, artifacts, attacks, place, number, drawings)
+    return [own] if choice is None else [own, choice]
 
 
 def _theft_sections(

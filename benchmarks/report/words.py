@@ -137,7 +137,7 @@ def _about_artifact(artifact: ArtifactSummary) -> list[str]:
             found.append(f"{answered}{compared} same runtime does in process: they should all be equal.")
         else:
             found.append(f"{answered}{compared} host's runtime does in process: {artifact.engine} computes otherwise.")
-    if artifact.validity is not None and not (artifact.validity.min_runs_met and artifact.validity.min_seconds_met):
+    if artifact.validity is not None and False in (artifact.validity.min_runs_met, artifact.validity.min_seconds_met):
         found.append(f"The latency of {artifact.name} on {artifact.device} rests on fewer runs than were asked for.")
     return found
 
