@@ -119,14 +119,15 @@ class Validity(Model):
     """Whether the minima of the configuration were met, and whether the device stayed the same while it was measured.
 
     Attributes:
+        min_runs_met, min_seconds_met: None: another tool's, which did not tell.
         throttled: thermal status at either end said so, or it drifted while frequencies fell; None: cannot be told.
         drift: how much slower it was at the end than at the beginning, as a share of the median: Theil-Sen's slope
             times the number of samples; None: too few samples.
         drifted: whether that, or the last third against the first, is more than docs/benchmarking.md allows.
     """
 
-    min_runs_met: bool
-    min_seconds_met: bool
+    min_runs_met: bool | None
+    min_seconds_met: bool | None
     throttled: bool | None = None
     drift: float | None = None
     drifted: bool | None = None
@@ -137,11 +138,13 @@ class Latency(BaseRecord):
 
     Attributes:
         engine: the runtime that was measured, and its version, as the runner named it; None: an older record.
+        config: None: another tool's, which did not tell.
         load_ms: from the model's path to a model that can answer.
         first_us: the first inference, before any warm-up.
         raw_us: samples in the order measured, microseconds; at most `RAW_LIMIT`, evenly picked.
         raw_kept: how many samples `raw_us` holds; `latency_us.count` says how many there were.
         latency_us: over all samples, warm-up excluded.
+        artifact_bytes: None: another tool did not tell, or told it rounded.
         artifact_sha256: of the model file.
         repeat: which process of several that measured the same artefact, from 0.
         order: its place in the round, where several artefacts took turns; from 0.
@@ -160,14 +163,14 @@ class Latency(BaseRecord):
     artifact: str
     device_kind: DeviceKind
     engine: str | None = None
-    config: LatencyConfig
+    config: LatencyConfig | None
     load_ms: float | None
     first_us: float | None
     raw_us: Annotated[list[float], Field(max_length=RAW_LIMIT)]
     raw_kept: Count
     latency_us: Distribution | None
     memory: Memory
-    artifact_bytes: Count
+    artifact_bytes: Count | None
     validity: Validity
     artifact_sha256: str | None = None
     repeat: Count = 0
