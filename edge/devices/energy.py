@@ -11,25 +11,21 @@ shall be measured takes some ten minutes. See `resolution_joules`.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
 
 from edge.adb.client import Adb
+from edge.devices.battery import POWER_SUPPLIES, feeds_device, question, said_by_kernel, said_by_service
 from edge.devices.information import device_kind
 
-POWER_SUPPLIES = "/sys/class/power_supply"
 # `dumpsys` itself gives a service ten.
 _PATIENCE_SECONDS = 15.0
 
-_SERVICE_LINE = re.compile(r"^  ([A-Za-z ]+): (-?\w+) *$", re.MULTILINE)
 _SERVICE = "battery service"
-_STOPPED = "UPDATES STOPPED"
 _STATUS_CHARGING = "2"
 
-_SUPPLY_LINE = re.compile(r"^power_supply/([^/\n]+)/(\w+)=(.*)$", re.MULTILINE)
 _SUPPLY_FILES = "type scope present status online voltage_now energy_now charge_now charge_counter"
 
 # A cell has 2.5 V or more, a tablet's battery three cells in a row at most. The smallest watch has 0.1 Ah. What is
@@ -77,11 +73,7 @@ class EnergyMeter:
 
     def __init__(self, adb: Adb, *, power_supplies: str = POWER_SUPPLIES) -> None:
         self._adb = adb
-        folder = shlex.quote(power_supplies)
-        self._question = (
-            f"dumpsys battery 2>/dev/null; cd {folder} 2>/dev/null && for s in *; do for f in {_SUPPLY_FILES}; do "
-            '[ -r "$s/$f" ] && echo "power_supply/$s/$f=$(cat "$s/$f" 2>/dev/null)"; done; done; true'
-        )
+        self._question = question(power_supplies, _SUPPLY_FILES)
 
     def read(self) -> Reading | None:
         """Ask once; None where there is no battery, or none that tells what can be understood.
@@ -107,9 +99,7 @@ def parse_battery_service(text: str) -> Reading | None:
     Nor is one taken that somebody set by hand (`dumpsys battery set`), or whose units cannot be right: the charge must
     fit the level, which is in percent.
     """
-    if _STOPPED in text:
-        return None
-    said = dict(reversed(_SERVICE_LINE.findall(text)))
+    said = said_by_service(text)
     charge, voltage, level = (_number(said.get(name)) for name in ("Charge counter", "voltage", "level"))
     if charge is None or voltage is None or level is None or said.get("present") == "false":
         return None
@@ -124,13 +114,10 @@ def parse_power_supplies(text: str) -> Reading | None:
 
     The first battery that feeds the device and tells voltage and energy or charge; None where there is none.
     """
-    supplies: dict[str, dict[str, str]] = {}
-    for name, file, value in _SUPPLY_LINE.findall(text):
-        supplies.setdefault(name, {})[file] = value.strip()
+    supplies = said_by_kernel(text)
     fed = any(said.get("type") != "Battery" and said.get("online", "0") != "0" for said in supplies.values())
     for name, said in supplies.items():
-        # A stylus or a headset has a battery of the scope Device.
-        if said.get("type") == "Battery" and said.get("scope") != "Device" and said.get("present") != "0":
+        if feeds_device(said):
             found = _of_battery(name, said, fed or said.get("status") != "Discharging")
             if found is not None:
                 return found
