@@ -56,6 +56,9 @@ def export_victim(
     Yields:
         the artefact and its record, whether or not the gate holds: see `gate`.
     """
+    if not recipes:
+        # The exporters take ten seconds to load.
+        return
     with log_output(log):
         source = source_of(checkpoint, dataset)
     with progress.task("exporting", len(recipes)) as advance:
