@@ -1,0 +1,123 @@
+"""Doing a step of a sweep.
+
+A step leaves a folder or a marker that is whole or not there, and does nothing where it finds that. So it can be killed
+and begun again any number of times, and two processes that come to the same step do it once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgecat.sweeps.places import SweepDirectory
+from edgecat.sweeps.pools import Device
+from edgecat.sweeps.steps import Kind, Outcome, State, Step
+from foundation.errors import DeviceError, EdgecatError
+from foundation.folders import make_once
+
+
+def perform(step: Step, device: Device | None) -> Outcome:
+    """Do a step; errors that edgecat raises on purpose become its outcome.
+
+    Args:
+        step: what to do; nothing where it is done already.
+        device: where, if it wants one.
+    """
+    start = time.monotonic()
+    try:
+        with _one_core(step):
+            _WORK[step.kind](step, device)
+    except EdgecatError as error:
+        state: State = "failed"
+        if isinstance(error, DeviceError) and device is not None:
+            state = "shaken" if step.kind != "device" and _answers(device) else "gone"
+        return Outcome(state, time.monotonic() - start, error.message, error.hint, error.exit_code)
+    return Outcome("done", time.monotonic() - start)
+
+
+def _look(_: Step, device: Device | None) -> None:
+    """Whether a device is there and nobody else has it."""
+    from edge.devices.opening import open_device
+
+    assert device is not None
+    with open_device(device.spec) as opened:
+        opened.claim()
+
+
+def _answers(device: Device) -> bool:
+    from edge.devices.opening import open_device
+
+    try:
+        with open_device(device.spec) as opened:
+            opened.claim()
+    except EdgecatError:
+        return False
+    return True
+
+
+def _victim(step: Step, _: Device | None) -> None:
+    from edgecat.stages.data import load_dataset
+    from edgecat.stages.victim import check_architecture, train_victim
+
+    settings = step.settings
+
+    def make(folder: Path) -> None:
+        dataset = load_dataset(settings)
+        check_architecture(settings.architecture, dataset)
+        place = folder / "victim.safetensors"
+        train_victim(dataset, place, architecture=settings.architecture, seed=settings.seed, epochs=settings.epochs)
+
+    make_once(SweepDirectory(step.sweep).victim(step.victim), make)
+
+
+def _export_once(step: Step, _: Device | None) -> None:
+    from benchmarks import records
+    from edgecat.stages.data import load_dataset
+    from edgecat.stages.export import export_victim, gate
+    from edgecat.stages.victim import load_victim
+    from export.recipes import find_recipe
+
+    sweep = SweepDirectory(step.sweep)
+
+    def make(folder: Path) -> None:
+        dataset = load_dataset(step.settings)
+        checkpoint = load_victim(sweep.victim(step.victim) / "victim.safetensors", dataset)
+        recipes = (find_recipe(step.recipe),)
+        for _, record in export_victim(checkpoint, dataset, recipes, folder, "shared", folder / "export.log"):
+            gate(record)
+            records.append(folder / "results.jsonl", record)
+
+    make_once(sweep.export(step.victim, step.recipe), make)
+
+
+def _job(step: Step, device: Device | None) -> None:
+    from edgecat.sweeps.job_work import do_job
+
+    assert device is not None
+    do_job(step, device)
+
+
+@contextmanager
+def _one_core(step: Step) -> Iterator[None]:
+    """One thread for what is computed, as Ray gives its workers: so a sweep and a serial one compute alike."""
+    if step.kind == "device":
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+_WORK: dict[Kind, Callable[[Step, Device | None], None]] = {
+    "device": _look,
+    "victim": _victim,
+    "export": _export_once,
+    "job": _job,
+}
