@@ -23,8 +23,10 @@ from benchmarks.records import (
     PolicyComparison,
     Record,
     SplitEvaluation,
+    Throughput,
     Victim,
 )
+from benchmarks.repeats import pooled, same_series
 from foundation.errors import DataError
 
 _T = TypeVar("_T", bound=Record)
@@ -77,9 +79,25 @@ class RecordSet:
         return {(*self.device_of(r), r.artifact): r for r in self._of(AccuracyOnDevice)}
 
     @cached_property
+    def latency_repeats(self) -> dict[tuple[str, DeviceKind, str], list[Latency]]:
+        """The latest measurement's repeats by device, kind and artefact, each list ordered by repeat."""
+        found: dict[tuple[str, DeviceKind, str], dict[int, Latency]] = {}
+        for r in self._of(Latency):
+            series = found.setdefault((*self.device_of(r), r.artifact), {})
+            if any(not same_series(r, other) for other in series.values()):
+                series.clear()
+            series[r.repeat] = r
+        return {key: [series[repeat] for repeat in sorted(series)] for key, series in found.items()}
+
+    @cached_property
     def latencies(self) -> dict[tuple[str, DeviceKind, str], Latency]:
-        """Latencies by device, kind and artefact."""
-        return {(*self.device_of(r), r.artifact): r for r in self._of(Latency)}
+        """Latencies by device, kind and artefact; several repeats pooled (`benchmarks.repeats`)."""
+        return {key: pooled(repeats) for key, repeats in self.latency_repeats.items()}
+
+    @cached_property
+    def throughputs(self) -> dict[tuple[str, DeviceKind, str], Throughput]:
+        """Throughputs by device, kind and artefact."""
+        return {(*self.device_of(r), r.artifact): r for r in self._of(Throughput)}
 
     @cached_property
     def attacks(self) -> dict[AttackKey, list[Attack]]:
@@ -108,7 +126,7 @@ class RecordSet:
         """Detectors' words on thieves, the latest of each victim and policy."""
         return list({(r.victim, r.answers): r for r in self._of(DetectionReport)}.values())
 
-    def device_of(self, record: AccuracyOnDevice | Latency | Attack | Gain) -> tuple[str, DeviceKind]:
+    def device_of(self, record: AccuracyOnDevice | Latency | Throughput | Attack | Gain) -> tuple[str, DeviceKind]:
         """Label and kind of the device that a record was made on: the device record of its run."""
         alike = [device for device in self._of(Device) if device.device_kind == record.device_kind]
         own = [device for device in alike if device.run_id == record.run_id]

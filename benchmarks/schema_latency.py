@@ -76,6 +76,7 @@ class Conditions(Model):
         battery_c_start, battery_c_end: temperature of the battery, °C.
         thermal_status_start, thermal_status_end: Android's thermal status: 0 none, 1 light, 2 moderate, 3 severe,
             4 critical, 5 emergency, 6 shutdown (android.os.PowerManager).
+        limits_khz_start, limits_khz_end: highest frequency that was allowed then, by core; heat lowers it.
         gate: None: none was asked for, or there is no battery to ask.
         governors: cpufreq governor by number of the core.
         frequencies_khz_start, frequencies_khz_end: current frequency by number of the core, kHz.
@@ -94,6 +95,8 @@ class Conditions(Model):
     governors: dict[int, str] | None = None
     frequencies_khz_start: dict[int, int] | None = None
     frequencies_khz_end: dict[int, int] | None = None
+    limits_khz_start: dict[int, int] | None = None
+    limits_khz_end: dict[int, int] | None = None
     fixed_performance: bool | None = None
     cpus: str | None = None
     plugged: bool | None = None
@@ -120,10 +123,11 @@ class Validity(Model):
 
     Attributes:
         min_runs_met, min_seconds_met: None: another tool's, which did not tell.
-        throttled: thermal status at either end said so, or it drifted while frequencies fell; None: cannot be told.
-        drift: how much slower it was at the end than at the beginning, as a share of the median: Theil-Sen's slope
-            times the number of samples; None: too few samples.
-        drifted: whether that, or the last third against the first, is more than docs/benchmarking.md allows.
+        throttled: thermal status was 1 or more at either end, or a core's highest frequency was lowered meanwhile;
+            None: neither can be told.
+        drift: how much slower it was at the end than at the beginning, as a share of the median
+            (`benchmarks.statistics.drift`); None: too few samples.
+        drifted: whether that, or the last third against the first, is beyond 5 %.
     """
 
     min_runs_met: bool | None
@@ -151,9 +155,10 @@ class Latency(BaseRecord):
         shuffle_seed: what the rounds were shuffled by.
         tier: of MLPerf Mobile, single stream; `default`: the minima are the user's own or edgecat's.
         conditions: state of the device.
-        cold_load_ms: the first load after the file came to the device, or after its page cache was dropped.
-        cold_method: which of the two it was.
-        warm_load_ms: loads with the file in the page cache; median of the processes that `repeat` counts.
+        warm_load_ms: from the process's start to its hello, by the host's clock: file read and hashed, loaded, first
+            inference, one trip over adb; the file stood in the page cache.
+        cold_load_ms: the same of another process, when the model file did not stand there.
+        cold_method: how it was taken out; None where it could not be.
         energy_joules: what the battery gave to the whole device meanwhile, warm-up included.
         source: the tool that measured, with its version; None: edgecat.
         reported: what that tool told, where it gave no samples.
@@ -178,9 +183,9 @@ class Latency(BaseRecord):
     shuffle_seed: int | None = None
     tier: Tier | None = None
     conditions: Conditions | None = None
-    cold_load_ms: float | None = None
-    cold_method: Literal["first_after_push", "page_cache_dropped"] | None = None
     warm_load_ms: float | None = None
+    cold_load_ms: float | None = None
+    cold_method: Literal["file_dropped", "caches_dropped"] | None = None
     energy_joules: float | None = None
     source: str | None = None
     reported: Reported | None = None

@@ -14,6 +14,9 @@ from foundation.errors import DataError
 
 LEVEL = 0.95
 RESAMPLES = 4000
+# How much the end of a measurement may differ from its beginning; docs/benchmarking.md.
+DRIFT_LIMIT = 0.05
+_DRIFT_BLOCKS = 30
 # Bounds a batch of resampled values to some tens of megabytes.
 _BATCH_VALUES = 2_000_000
 
@@ -69,6 +72,39 @@ def evenly_picked(samples: ArrayLike, limit: int = RAW_LIMIT) -> list[float]:
     if len(values) > limit:
         values = values[np.linspace(0, len(values) - 1, limit).round().astype(np.int64)]
     return [float(value) for value in values]
+
+
+def drift(samples: ArrayLike) -> float | None:
+    """How much higher the end is than the beginning, as a share of the median; below 0: lower.
+
+    The slope through the medians of 30 blocks of consecutive samples by Theil (1950) and Sen (1968): the median of all
+    pairs' slopes, which up to 29 % of outlying blocks do not move. Times 29: from the first block to the last.
+
+    Args:
+        samples: N numbers above 0, in the order measured.
+
+    Returns:
+        None for N < 30.
+
+    Raises:
+        DataError: a sample is not finite.
+    """
+    if len(np.atleast_1d(samples)) < _DRIFT_BLOCKS:
+        return None
+    values = _finite(samples)
+    blocks = [float(np.median(block)) for block in np.array_split(values, _DRIFT_BLOCKS)]
+    slope = float(stats.theilslopes(blocks).slope)
+    return slope * (_DRIFT_BLOCKS - 1) / float(np.median(values))
+
+
+def has_drifted(samples: ArrayLike) -> bool | None:
+    """Whether `drift`, or the last third's median over the first's, is beyond 5 % either way; None for N < 30."""
+    values, slope = np.asarray(samples, np.float64), drift(samples)
+    if slope is None:
+        return None
+    third = len(values) // 3
+    step = float(np.median(values[-third:]) / np.median(values[:third])) - 1
+    return max(abs(slope), abs(step)) > DRIFT_LIMIT
 
 
 def mean_interval(values: ArrayLike, generator: np.random.Generator) -> tuple[float, float]:

@@ -23,6 +23,7 @@ from benchmarks.records import (
     Validity,
     Victim,
 )
+from benchmarks.repeats import spread
 from benchmarks.summary_theft import (
     AttackSummary,
     ClassFidelity,
@@ -70,7 +71,13 @@ class VictimSummary(Part):
 
 
 class ArtifactSummary(Part):
-    """An exported model and, if it was run, what it did on one device. Null: not measured."""
+    """An exported model and, if it was run, what it did on one device. Null: not measured.
+
+    Attributes:
+        latency_repeats: processes that measured latency; `latency_us` holds medians over them (`benchmarks.repeats`).
+        latency_spread: how far their medians are apart, as a share; null for fewer than two.
+        images_per_second: through the query channel.
+    """
 
     name: str
     runtime: Runtime
@@ -91,6 +98,9 @@ class ArtifactSummary(Part):
     first_us: float | None = None
     memory: Memory | None = None
     validity: Validity | None = None
+    latency_repeats: int = 0
+    latency_spread: float | None = None
+    images_per_second: float | None = None
 
 
 class Summary(Part):
@@ -153,7 +163,9 @@ def _artifact(held: RecordSet, artifact: ArtifactRecord) -> list[ArtifactSummary
         sha256=artifact.sha256,
         parity=artifact.parity,
     )
-    places = dict.fromkeys(key[:2] for key in (*held.accuracies, *held.latencies) if key[2] == artifact.name)
+    places = dict.fromkeys(
+        key[:2] for key in (*held.accuracies, *held.latencies, *held.throughputs) if key[2] == artifact.name
+    )
     return [_on_device(held, exported, device, kind) for device, kind in places] or [exported]
 
 
@@ -172,4 +184,9 @@ def _on_device(held: RecordSet, exported: ArtifactSummary, device: str, kind: De
     if latency is not None:
         kept = ("engine", "latency_us", "load_ms", "first_us", "memory", "validity")
         measured |= {name: getattr(latency, name) for name in kept}
+        repeats = held.latency_repeats[device, kind, exported.name]
+        measured |= {"latency_repeats": len(repeats), "latency_spread": spread(repeats)}
+    throughput = held.throughputs.get((device, kind, exported.name))
+    if throughput is not None:
+        measured["images_per_second"] = throughput.images_per_second
     return exported.model_copy(update=measured)
