@@ -47,7 +47,14 @@ def run(settings: RunSettings, directory: RunDirectory, progress: Progress = SIL
         EdgecatError: anything else that went wrong; the directory can be resumed.
     """
     with directory.locked():
-        return _Walk(settings, directory, progress).walk()
+        walk = _Walk(settings, directory, progress)
+        return walk.journal.report(walk.walk())
+
+
+def measure(settings: RunSettings, directory: RunDirectory, progress: Progress = SILENT) -> None:
+    """As `run`, without the report, which `edgecat report` makes of the records at any time."""
+    with directory.locked():
+        _Walk(settings, directory, progress).walk()
 
 
 class _Walk:
@@ -62,8 +69,8 @@ class _Walk:
         self.settings, self.directory, self.progress = settings, directory, progress
         self.journal = Journal(directory, progress)
 
-    def walk(self) -> Summary:
-        """Every stage in turn."""
+    def walk(self) -> Dataset:
+        """Every stage in turn; gives the data set for the report."""
         dataset = load_dataset(self.settings, self.progress)
         check_architecture(self.settings.architecture, dataset)
         campaign = Campaign(self.settings, self.journal, dataset, self.settings.architecture, self.progress)
@@ -79,7 +86,7 @@ class _Walk:
             exported = {artifact.manifest.name: artifact for artifact in artifacts}
             for name in self.settings.target_names(list(exported)):
                 campaign.steal(device, exported[name], checkpoint.network)
-        return self.journal.report(dataset)
+        return dataset
 
     def _victim(self, dataset: Dataset) -> Checkpoint:
         settings, path = self.settings, self.directory.checkpoint

@@ -27,7 +27,7 @@ def do_job(step: Step, device: Device) -> None:
     Raises:
         EdgecatError: whatever went wrong; the job can be begun again.
     """
-    from edgecat.pipeline import run
+    from edgecat.pipeline import measure
 
     sweep = SweepDirectory(step.sweep)
     # A worker of a sweep that was killed may not have noticed yet.
@@ -39,7 +39,7 @@ def do_job(step: Step, device: Device) -> None:
         place = _prepared(sweep, step, settings)
         sweep.begin(step.key, Attempt.now(os.getpid(), device.anonymous))
         with _Log.opened(sweep.log(step.key)) as log:
-            run(settings, place, log)
+            measure(settings, place, log)
         done = Done(device=device.anonymous, seconds=time.monotonic() - start, numbers=_numbers(sweep, step))
         sweep.mark_done(step.key, done)
 

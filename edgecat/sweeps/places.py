@@ -1,6 +1,6 @@
 """A sweep's directory, which several sweeps may share.
 
-jobs/KEY/       a run directory as `edgecat run` leaves one; done.json is renamed into place last
+jobs/KEY/       a run directory as `edgecat run` leaves one, without the report; done.json is renamed into place last
                 attempts.jsonl has a line for each time that work on it began, job.log what it told
 shared/         victim-KEY/ and export-KEY-RECIPE/: made once, for all jobs that need them
 """
