@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.calibration import Calibration, Written, calibration_path
-from export.material import Material
+from export.material import Material, Shared
 from export.parity import Parity, check_count, compare, runtime_logits
 from export.recipes import Recipe
 from foundation.errors import ArtifactError, DataError, EdgecatError, first_line
@@ -45,6 +45,7 @@ class Source:
         calibration: uint8 [N, H, W, C], of the training split: the first set ranges, fine-tuning sees more of them.
         unseen: uint8 [M, H, W, C], for the parity gate: neither trained on nor calibrated on.
         architecture: the network's name, where it has one.
+        shared: what its recipes have in common.
     """
 
     network: nn.Module
@@ -54,6 +55,8 @@ class Source:
     calibration: NDArray[np.uint8]
     unseen: NDArray[np.uint8]
     architecture: str | None = None
+    # Not handed on by `dataclasses.replace`: another network begins anew.
+    shared: Shared = field(init=False, default_factory=Shared)
 
     @cached_property
     def eager(self) -> NDArray[np.float32]:
@@ -109,7 +112,8 @@ def export(source: Source, recipe: Recipe, directory: Path) -> Exported:
     if recipe.calibration_images:
         write_text(calibration_path(path), _calibration(artifact.manifest, recipe, written).model_dump_json(indent=1))
     logits = runtime_logits(artifact, source.unseen)
-    parity = compare(source.eager, _one_by_one(written.graph, source.unseen), logits, recipe)
+    exported = source.shared.once(written.graph, lambda: _one_by_one(written.graph, source.unseen))
+    parity = compare(source.eager, exported, logits, recipe)
     return Exported(artifact, parity, source.eager, logits, time.perf_counter() - start)
 
 
@@ -125,16 +129,12 @@ def _calibration(manifest: Manifest, recipe: Recipe, written: Written) -> Calibr
 
 def _written(recipe: Recipe, source: Source, path: Path) -> Written:
     """Write the file."""
-    network = source.traceable()
     images = source.calibration[: max(recipe.calibration_images, 1)]
     state = path.parent / f".{recipe.name}.calibrating"
     material = Material.of(as_input(images), recipe.calibration_images, state)
     try:
-        if recipe.epochs:
-            from export.fine_tuning import fine_tune
-
-            network = fine_tune(network, as_input(source.calibration), recipe.epochs, per_channel=recipe.per_channel)
-        return _write(recipe, network, material, path)
+        network = source.traceable() if not recipe.epochs else _tuned(source, recipe)
+        return _write(recipe, network, material, path, source.shared)
     except (EdgecatError, OSError):
         raise
     except Exception as error:
@@ -143,6 +143,17 @@ def _written(recipe: Recipe, source: Source, path: Path) -> Written:
             f"{recipe.name}: the exporter does not take this network: {first_line(error)}",
             hint="another recipe may; edgecat export --list tells them",
         ) from error
+
+
+def _tuned(source: Source, recipe: Recipe) -> nn.Module:
+    """A copy of the network after fine-tuning, which recipes of both runtimes share."""
+    from export.fine_tuning import fine_tune
+
+    def learn() -> nn.Module:
+        images = as_input(source.calibration)
+        return fine_tune(source.traceable(), images, recipe.epochs, per_channel=recipe.per_channel)
+
+    return copy.deepcopy(source.shared.once(("tuned", recipe.epochs, recipe.per_channel), learn))
 
 
 def _demand_apart(calibration: NDArray[np.uint8], unseen: NDArray[np.uint8]) -> None:
@@ -156,11 +167,11 @@ def _demand_apart(calibration: NDArray[np.uint8], unseen: NDArray[np.uint8]) -> 
         )
 
 
-def _write(recipe: Recipe, network: nn.Module, material: Material, path: Path) -> Written:
+def _write(recipe: Recipe, network: nn.Module, material: Material, path: Path, shared: Shared) -> Written:
     if recipe.runtime == "tflite":
         from export import tflite
 
-        return tflite.write(network, material, recipe, path)
+        return tflite.write(network, material, recipe, path, shared)
     from export import executorch
 
     return executorch.write(network, material, recipe, path)
