@@ -2,8 +2,9 @@
 
 Format and its traps: xla/tsl/util/stats_calculator.h and tflite/tools/benchmark/benchmark_model.cc. A run prints two
 stat lines, the first of the warm-up. A line may say `count=0`, or `count=N curr=X(all same)` where all samples are
-equal, or `count=1 curr=X`; `avg` has six significant digits (`2.95034e+06`), `std` is the population's, truncated;
-`p5 median p95` are younger than TensorFlow 2.16, ranks without interpolation.
+equal, or `count=1 curr=X`. `avg` has six significant digits (`2.95034e+06`), `std` is the population's, truncated,
+`p5 median p95` are ranks without interpolation, and missing before TensorFlow 2.16. Which runtime it was built with it
+does not say.
 """
 
 from __future__ import annotations
@@ -72,7 +73,6 @@ def _one(text: str) -> Told | None:
     return Told(
         tool=_TOOL,
         artifact=model_name(graph[1]) if graph else None,
-        engine="TFLite",
         config=_config(phases, stats, None if count is None or count < 0 else count),
         load_ms=finite(timings[1], _TOOL) / 1e3 if timings else None,
         first_us=finite(timings[2], _TOOL) if timings else None,

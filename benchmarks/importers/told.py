@@ -100,7 +100,7 @@ def as_records(told: Sequence[Told], content: str, origin: Origin, path: Path) -
         spec=origin.device or first.device or "not told",
         device_kind=origin.device_kind,
         serial_hash=None,
-        model=first.device,
+        model=origin.device or first.device,
         abi=None,
         os_version=first.os_version,
     )

@@ -1,0 +1,142 @@
+"""How often `compare` raises a false alarm, and how often it finds an artefact that is 10 % slower.
+
+Measured, not simulated: an int8 `.tflite` file answers on the embedded device, in processes of the native runner. The
+slower artefact is the same network with two of its twenty equal layers more, so that it has a tenth more to compute.
+Runs that are compared were measured in turns: a process of each, in an order drawn anew each time, as
+`docs/benchmarking.md` says that whoever wants to compare should. The machine may be as busy as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from benchmarks.comparison.significance import Change, change_of_medians
+from benchmarks.proof import Check, at_least, at_most
+from benchmarks.statistics import evenly_picked, proportion_interval
+from edge.deployment import RunnerOptions, push_artifact, start
+from edge.devices.opening import OpenDevice, open_device
+from edge.runner.messages import BenchmarkRequest
+from export.exporting import Source, export
+from export.recipes import find_recipe
+from foundation.answers import AnswerPolicy
+from foundation.files import sha256_bytes
+from foundation.manifest import Artifact
+from foundation.progress import SILENT, Progress
+
+Raw = dict[str, JsonValue]
+
+LAYERS, SLOWER_LAYERS = 20, 22
+REPEATS = 8
+PAIRS, QUICK_PAIRS = 100, 6
+_SIDE, _CHANNELS, _CLASSES = 32, 24, 4
+_REQUEST = BenchmarkRequest(warmup_runs=20, min_runs=100, min_seconds=0.2, max_seconds=1.0)
+# A run's samples that are kept for each process: enough for its median.
+_KEPT = 500
+
+
+def measure(quick: bool, work: Path, progress: Progress = SILENT) -> Raw:
+    """Compare pairs of runs of one artefact, and of it with the slower one.
+
+    Args:
+        quick: fewer pairs.
+        work: directory for the artefacts.
+        progress: is told of each pair.
+
+    Returns:
+        For `same` and for `slower`, of each pair the ratio of medians, its interval, the p-value and whether compare
+        would tell; and the true ratio, of the medians over all pairs.
+    """
+    artifacts = {"a": _artifact(LAYERS, work / "a"), "slower": _artifact(SLOWER_LAYERS, work / "slower")}
+    pairs = QUICK_PAIRS if quick else PAIRS
+    found: dict[str, list[Change]] = {"same": [], "slower": []}
+    medians: dict[str, list[float]] = {"a": [], "slower": []}
+    generator = np.random.default_rng(0)
+    with open_device("embedded") as device, progress.task("pairs of runs", pairs) as advance:
+        remote = {name: push_artifact(device, artifact) for name, artifact in artifacts.items()}
+        for _ in range(pairs):
+            # The third is the first one's artefact again: the pair without a change.
+            runs = _in_turns(device, artifacts, remote, generator)
+            found["same"].append(change_of_medians(runs["a"], runs["again"], generator))
+            found["slower"].append(change_of_medians(runs["a"], runs["slower"], generator))
+            for name, values in medians.items():
+                values += [float(np.median(samples)) for samples in runs[name]]
+            advance(1)
+        kind = device.info.kind
+    return {
+        "device_kind": kind,
+        "repeats": REPEATS,
+        "seconds_of_a_process": _REQUEST.min_seconds,
+        "layers": [LAYERS, SLOWER_LAYERS],
+        "true_ratio": float(np.median(medians["slower"]) / np.median(medians["a"])),
+        "median_us": {name: float(np.median(values)) for name, values in medians.items()},
+        "spread_of_processes": {name: float(np.std(np.log(values))) for name, values in medians.items()},
+        "same": _told(found["same"]),
+        "slower": _told(found["slower"]),
+    }
+
+
+def checks(raw: dict[str, Any] | None, quick: bool) -> list[Check]:
+    """The bounds of the issue; a quick run has too few pairs to stand for either."""
+    known = raw is not None and not quick
+    false_alarms = raw["same"]["share_told"] if raw is not None and known else None
+    power = raw["slower"]["share_slower"] if raw is not None and known else None
+    return [
+        at_most("compare: false alarms among pairs without a change", false_alarms, 0.05),
+        at_least("compare: pairs found of which one is 10 % slower", power, 0.95),
+    ]
+
+
+def _in_turns(
+    device: OpenDevice, artifacts: dict[str, Artifact], remote: dict[str, str], generator: np.random.Generator
+) -> dict[str, list[NDArray[np.float64]]]:
+    """Three runs, each process of them its own session on the device, in rounds of an order drawn anew."""
+    runs: dict[str, list[NDArray[np.float64]]] = {"a": [], "again": [], "slower": []}
+    for _ in range(REPEATS):
+        for name in generator.permutation(list(runs)):
+            key = "a" if name == "again" else str(name)
+            options = RunnerOptions("native")
+            with start(device, remote[key], artifacts[key].manifest, AnswerPolicy("label"), options) as model:
+                samples = model.benchmark(_REQUEST).samples_ns.astype(np.float64) / 1e3
+            runs[str(name)].append(np.asarray(evenly_picked(samples, _KEPT)))
+    return runs
+
+
+def _told(changes: Sequence[Change]) -> Raw:
+    told = [change.significant for change in changes]
+    slower = [change.significant and change.ratio > 1 for change in changes]
+    generator = np.random.default_rng(0)
+    return {
+        "pairs": len(changes),
+        "share_told": float(np.mean(told)),
+        "share_told_ci": list(proportion_interval(told, generator)),
+        "share_slower": float(np.mean(slower)),
+        "share_slower_ci": list(proportion_interval(slower, generator)),
+        "ratios": [change.ratio for change in changes],
+        "intervals": [None if change.interval is None else list(change.interval) for change in changes],
+        "p_values": [change.p_value for change in changes],
+    }
+
+
+def _artifact(layers: int, directory: Path) -> Artifact:
+    """A network of so many equal layers, untrained: what it answers does not matter here, what it computes does."""
+    import torch
+    from torch import nn
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        blocks: list[nn.Module] = [nn.Conv2d(1, _CHANNELS, 3, 2, 1), nn.ReLU()]
+        for _ in range(layers):
+            blocks += [nn.Conv2d(_CHANNELS, _CHANNELS, 3, 1, 1), nn.ReLU()]
+        network = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(_CHANNELS, _CLASSES))
+    images = np.random.default_rng(0).integers(0, 256, (712, _SIDE, _SIDE, 1), np.uint8)
+    names = tuple(f"class {k}" for k in range(_CLASSES))
+    source = Source(
+        network.eval(), (_SIDE, _SIDE, 1), names, sha256_bytes(str(layers).encode()), images[:200], images[200:]
+    )
+    return export(source, find_recipe("tflite_int8"), directory).artifact
