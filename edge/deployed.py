@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -24,7 +25,14 @@ from edge.runner.messages import (
 )
 from edge.runner.wire import MAX_PAYLOAD, Fault, Frame, Kind, encode, encode_prefix, read_frame
 from foundation.answers import AnswerPolicy, Answers, concatenate
-from foundation.errors import ArtifactError, DataError, DeviceError, EdgecatError, ProtocolError
+from foundation.errors import (
+    ArtifactError,
+    DataError,
+    DeviceError,
+    EdgecatError,
+    OperatorMissingError,
+    ProtocolError,
+)
 from foundation.manifest import Manifest
 
 # Images in one frame at most, and frames on their way at once: enough to keep the device busy while answers travel.
@@ -45,6 +53,7 @@ class DeployedModel:
         policy: what answers carry.
         spec: the device.
         runtime: what answers: the manifest's runtime, or another that takes such files.
+        seconds_to_hello: by the host's clock, from the start of its process until it could answer.
     """
 
     def __init__(
@@ -59,7 +68,9 @@ class DeployedModel:
         self._shape = manifest.image.shape
         self._most = images_in_frame(self._shape, policy.width(len(manifest.class_names)))
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="edgecat-send")
+        start = time.monotonic()
         self._hello = self._greet()
+        self.seconds_to_hello = time.monotonic() - start
 
     @property
     def patience(self) -> float | None:
@@ -238,4 +249,9 @@ class DeployedModel:
 def _as_error(code: int, words: str, spec: str) -> EdgecatError:
     if code in (Fault.MODEL_REFUSED, Fault.WRONG_MODEL):
         return ArtifactError(f"the runner on {spec} refuses the model: {words}")
+    if code == Fault.OPERATOR_MISSING:
+        return OperatorMissingError(
+            f"the runner on {spec} cannot compute the model: {words}",
+            hint="--runner auto brings ExecuTorch's kernels; what they lack must be delegated",
+        )
     return ProtocolError(f"the runner reports: {words}", device=spec)

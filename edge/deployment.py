@@ -12,7 +12,7 @@ from edge.devices.opening import OpenDevice
 from edge.runner import legacy
 from edge.runner.packages import RunnerPackage, choose_runner, python_package
 from foundation.answers import AnswerPolicy
-from foundation.errors import DeviceError, UsageError
+from foundation.errors import DeviceError, OperatorMissingError, UsageError
 from foundation.manifest import Artifact, Manifest
 from foundation.progress import SILENT, Progress
 
@@ -105,14 +105,26 @@ def start(
     """
     policy.width(len(manifest.class_names))
     words = runner_words(manifest, policy, remote, options) | _other_runtime(device, manifest, options)
+
+    def begin(package: RunnerPackage) -> DeployedModel:
+        session = device.adb.start(shell_command(push_runner(device, package, progress), package, words))
+        try:
+            return DeployedModel(session, manifest, policy, device.info.spec, options.runtime)
+        except DeviceError as error:
+            if error.exit_status in _CANNOT_START:
+                raise _cannot_start(device, package, error) from error
+            raise
+
     package = _choose(device, manifest, options, progress)
-    session = device.adb.start(shell_command(push_runner(device, package, progress), package, words))
     try:
-        return DeployedModel(session, manifest, policy, device.info.spec, options.runtime)
-    except DeviceError as error:
-        if error.exit_status in _CANNOT_START:
-            raise _cannot_start(device, package, error) from error
-        raise
+        return begin(package)
+    except OperatorMissingError:
+        # ExecuTorch's kernels are as large as all the rest: they travel only for a program that asks for them, and
+        # what it asks for its runner alone knows for sure.
+        larger = _choose(device, manifest, options, progress, kernels=True)
+        if larger.name == package.name:
+            raise
+        return begin(larger)
 
 
 def shell_command(folder: str, package: RunnerPackage, words: Mapping[str, str]) -> str:
@@ -170,7 +182,9 @@ def _other_runtime(device: OpenDevice, manifest: Manifest, options: RunnerOption
     return {"runtime": legacy.RUNTIME, "packages": str(legacy.packages())}
 
 
-def _choose(device: OpenDevice, manifest: Manifest, options: RunnerOptions, progress: Progress) -> RunnerPackage:
+def _choose(
+    device: OpenDevice, manifest: Manifest, options: RunnerOptions, progress: Progress, *, kernels: bool = False
+) -> RunnerPackage:
     if options.runtime == legacy.RUNTIME:
         return python_package()
     info = device.info
@@ -179,6 +193,7 @@ def _choose(device: OpenDevice, manifest: Manifest, options: RunnerOptions, prog
         info.abi,
         info.bionic,
         preferred=options.runner,
+        kernels=kernels,
         page_bytes=info.page_bytes,
         progress=progress,
     )

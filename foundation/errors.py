@@ -101,6 +101,10 @@ class ArtifactError(EdgecatError):
     exit_code = ExitCode.DATA
 
 
+class OperatorMissingError(ArtifactError):
+    """A runtime has no kernel for one of a model's operators; another build of it may."""
+
+
 class DataError(EdgecatError):
     """A data set, ledger or record cannot be used as it is."""
 

@@ -90,6 +90,7 @@ def choose_runner(
     android: bool,
     *,
     preferred: str | None = None,
+    kernels: bool = False,
     page_bytes: int = 4096,
     progress: Progress = SILENT,
 ) -> RunnerPackage:
@@ -104,6 +105,8 @@ def choose_runner(
         android: whether the device has bionic.
         preferred: `native` (never Python), `python`, or one by name (`litert-linux` or `litert-linux-x86_64`); None or
             `auto` for the best that can be had.
+        kernels: the program has operators that are not delegated: of native runners only one that carries ExecuTorch's
+            kernels will do.
         page_bytes: size of the device's memory pages (`getconf PAGE_SIZE`); some phones have 16,384.
         progress: shows what is fetched and built.
 
@@ -113,7 +116,7 @@ def choose_runner(
     """
     if preferred == "python":
         return python_package()
-    targets = list(_targets(runtime, abi, android, preferred))
+    targets = [target for target in _targets(runtime, abi, android) if _is_meant(target, preferred, kernels)]
     reasons = []
     for target in targets:
         try:
@@ -140,19 +143,22 @@ def choose_runner(
     return python_package()
 
 
-def _targets(runtime: str, abi: str, android: bool, preferred: str | None) -> Iterator[building.Target]:
+def _targets(runtime: str, abi: str, android: bool) -> Iterator[building.Target]:
     """What could be built for such a model and device, the best first."""
     for flavour in ("android", "linux") if android else ("linux",):
         for engine in building.ENGINES[flavour]:
-            if building.RUNTIMES[engine] != runtime or abi not in building.ABIS:
-                continue
-            target = building.make_target(abi, flavour, engine)
-            if preferred in (None, "auto", "native", f"{engine}-{flavour}", target.name):
-                yield target
+            if building.RUNTIMES[engine] == runtime and abi in building.ABIS:
+                yield building.make_target(abi, flavour, engine)
+
+
+def _is_meant(target: building.Target, preferred: str | None, kernels: bool) -> bool:
+    if preferred in (None, "auto", "native"):
+        return target.has_kernels == kernels
+    return preferred in (f"{target.engine}-{target.flavour}", target.name)
 
 
 def _choices(runtime: str, abi: str, android: bool) -> str:
-    named = [f"--runner {target.name}" for target in _targets(runtime, abi, android, None)]
+    named = [f"--runner {target.name}" for target in _targets(runtime, abi, android)]
     return ", ".join([*named, "--runner python"]) + ", where the device has Python"
 
 

@@ -36,7 +36,7 @@ from edge.runner.messages import (
 )
 from edge.runner.wire import Fault, Frame, Kind, encode, read_frame
 from foundation.answers import AnswerPolicy, Answers
-from foundation.errors import ArtifactError, EdgecatError, ProtocolError, UsageError
+from foundation.errors import ArtifactError, EdgecatError, OperatorMissingError, ProtocolError, UsageError
 
 RUNNER = "edgecat-python 1"
 _NS_MAX = np.iinfo(np.uint32).max
@@ -257,8 +257,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         runner = Runner(parse_arguments(sys.argv[1:] if arguments is None else arguments))
     except (EdgecatError, OSError) as error:
-        fault = Fault.WRONG_MODEL if isinstance(error, WrongModelError) else Fault.MODEL_REFUSED
-        send(Frame(Kind.ERROR, 0, error_payload(fault, str(error))))
+        send(Frame(Kind.ERROR, 0, error_payload(_fault_of(error), str(error))))
         return 1
     try:
         send(Frame(Kind.HELLO, 0, hello_payload(runner.hello())))
@@ -266,6 +265,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (InputEndedError, BrokenPipeError):
         pass
     return 0
+
+
+def _fault_of(error: EdgecatError | OSError) -> Fault:
+    if isinstance(error, WrongModelError):
+        return Fault.WRONG_MODEL
+    return Fault.OPERATOR_MISSING if isinstance(error, OperatorMissingError) else Fault.MODEL_REFUSED
 
 
 def _take_streams() -> tuple[BinaryIO, BinaryIO]:

@@ -48,6 +48,7 @@ class Fault(IntEnum):
     MODEL_REFUSED = 4
     WRONG_MODEL = 5
     INFERENCE_FAILED = 6
+    OPERATOR_MISSING = 7
 
 
 class Frame(NamedTuple):

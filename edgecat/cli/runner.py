@@ -36,7 +36,8 @@ def build(
         Optional[str],  # noqa: UP045 - read at run time by Typer, also on 3.10
         typer.Option(
             "--engine",
-            help="linux: litert (.tflite) or executorch (.pte). android: tflite (.tflite). Default: all of it.",
+            help="linux: litert (.tflite), executorch (.pte), or executorch-kernels (.pte with operators that are not "
+            "delegated). android: tflite (.tflite). Default: all of it.",
             show_default=False,
         ),
     ] = None,

@@ -40,7 +40,7 @@ def compile_linux(engine: str, abi: str, libraries: Path, out: Path) -> None:
     """Compile a runner for glibc. It looks for its libraries beside itself and in `lib` beside itself.
 
     Args:
-        engine: the runtime that it is linked to: `litert` or `executorch`.
+        engine: the runtime that it is linked to: `litert`, `executorch` or `executorch-kernels`.
         abi: `x86_64` or `arm64-v8a`.
         libraries: the runtime's package as its wheel has it: `ai_edge_litert` or `executorch`.
         out: the program's file; it is there only if everything went well.
@@ -54,8 +54,8 @@ def compile_linux(engine: str, abi: str, libraries: Path, out: Path) -> None:
         folder = Path(name)
         gcc = compiler_name(target, "gcc")
         _run([gcc, "-c", *_C, *(str(SOURCES / f"{part}.c") for part in CORE)], folder, hint)
-        if engine == "executorch":
-            program, linked = compiler_name(target), _executorch_libraries(libraries)
+        if engine.startswith("executorch"):
+            program, linked = compiler_name(target), _executorch_libraries(libraries, engine)
             _run([program, "-c", *_executorch_flags(libraries), str(SOURCES / "executorch.cc")], folder, hint)
         else:
             program, linked = gcc, [str(libraries / "libLiteRt.so")]
@@ -72,10 +72,12 @@ def _executorch_flags(package: Path) -> list[str]:
     return [*_COMPILE, *_EXECUTORCH, _version(package), *(word for path in paths for word in ("-isystem", str(path)))]
 
 
-def _executorch_libraries(package: Path) -> list[str]:
-    names = [f"-l{name}" for name in ("executorch", "executorch_threadpool", "executorch_backend_xnnpack")]
-    # The XNNPACK backend announces itself when it is loaded: nothing refers to it by name.
-    return [f"-L{package / 'lib'}", "-Wl,--no-as-needed", *names, "-Wl,--as-needed"]
+def _executorch_libraries(package: Path, engine: str) -> list[str]:
+    names = ["executorch", "executorch_threadpool", "executorch_backend_xnnpack"]
+    if engine == "executorch-kernels":
+        names.append("executorch_kernels_optimized")
+    # The XNNPACK backend and the kernels announce themselves when they are loaded: nothing refers to them by name.
+    return [f"-L{package / 'lib'}", "-Wl,--no-as-needed", *(f"-l{name}" for name in names), "-Wl,--as-needed"]
 
 
 def compile_android(

@@ -9,7 +9,7 @@ from typing import Literal
 
 from foundation.errors import UsageError
 
-Engine = Literal["litert", "executorch", "tflite"]
+Engine = Literal["litert", "executorch", "executorch-kernels", "tflite"]
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,19 @@ ABIS = {
         Abi("arm64-v8a", "aarch64", "EM_AARCH64", "ld-linux-aarch64.so.1", "aarch64-linux-gnu", 0x10000),
     )
 }
-# The engines of each flavour.
-ENGINES: dict[str, tuple[Engine, ...]] = {"linux": ("litert", "executorch"), "android": ("tflite",)}
+# The engines of each flavour. `executorch` computes what is delegated to XNNPACK whole; `executorch-kernels` carries
+# ExecuTorch's own kernels too, twice its size, and is for programs that the other refuses (OPERATOR_MISSING).
+ENGINES: dict[str, tuple[Engine, ...]] = {
+    "linux": ("litert", "executorch", "executorch-kernels"),
+    "android": ("tflite",),
+}
 # The model format (a manifest's `runtime`) that an engine runs.
-RUNTIMES: dict[Engine, str] = {"litert": "tflite", "tflite": "tflite", "executorch": "executorch"}
+RUNTIMES: dict[Engine, str] = {
+    "litert": "tflite",
+    "tflite": "tflite",
+    "executorch": "executorch",
+    "executorch-kernels": "executorch",
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ class Target:
     Attributes:
         abi: the processor.
         flavour: "linux" (glibc, brings its own loader and libraries) or "android" (bionic).
-        engine: "litert", "executorch" (both linux) or "tflite" (android).
+        engine: "litert", "executorch", "executorch-kernels" (all linux) or "tflite" (android).
     """
 
     abi: Abi
@@ -69,6 +78,11 @@ class Target:
     def name(self) -> str:
         """For example `litert-linux-x86_64`."""
         return f"{self.engine}-{self.flavour}-{self.abi.name}"
+
+    @property
+    def has_kernels(self) -> bool:
+        """Whether it carries ExecuTorch's kernels, for operators that are not delegated."""
+        return self.engine == "executorch-kernels"
 
 
 def make_target(abi: str, flavour: str, engine: str) -> Target:

@@ -58,14 +58,21 @@ class Wheel:
         )
 
 
-_EXECUTORCH_LIBRARIES = ("libexecutorch.so", "libexecutorch_threadpool.so", "libexecutorch_backend_xnnpack.so")
 # Versions equal pyproject.toml's; a test sees to it.
-WHEELS = {
-    "litert": Wheel("ai-edge-litert", "2.3.0", "ai_edge_litert", ("libLiteRt.so",)),
-    "executorch": Wheel(
-        "executorch", "1.5.1", "executorch", ("include/", *(f"lib/{name}" for name in _EXECUTORCH_LIBRARIES))
+_LITERT = Wheel("ai-edge-litert", "2.3.0", "ai_edge_litert", ("libLiteRt.so",))
+_EXECUTORCH = Wheel(
+    "executorch",
+    "1.5.1",
+    "executorch",
+    (
+        "include/",
+        "lib/libexecutorch.so",
+        "lib/libexecutorch_threadpool.so",
+        "lib/libexecutorch_backend_xnnpack.so",
+        "lib/libexecutorch_kernels_optimized.so",
     ),
-}
+)
+WHEELS: dict[str, Wheel] = {"litert": _LITERT, "executorch": _EXECUTORCH, "executorch-kernels": _EXECUTORCH}
 
 
 def wheel_package(wheel: Wheel, abi: Abi, progress: Progress = SILENT) -> Path:

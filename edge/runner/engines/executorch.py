@@ -6,6 +6,10 @@ a device (4.5 s to import, where this takes 2). ExecuTorch is pinned exactly, so
 
 from __future__ import annotations
 
+import os
+import re
+import tempfile
+from contextlib import suppress
 from importlib.metadata import version
 
 import numpy as np
@@ -14,7 +18,10 @@ from executorch.extension.pybindings import _C as bindings  # noqa: N811
 from numpy.typing import NDArray
 
 from edge.runner.engines import ModelInput
-from foundation.errors import ArtifactError
+from foundation.errors import ArtifactError, OperatorMissingError, first_line
+
+# Error::OperatorMissing, as the bindings write it.
+_OPERATOR_MISSING = "0x:14"
 
 
 class ExecutorchEngine:
@@ -39,7 +46,9 @@ class ExecutorchEngine:
             shape = tuple(int(n) for n in described.input_tensor_meta(0).sizes())
             self.classes = int(described.output_tensor_meta(0).sizes()[-1])
         except RuntimeError as error:
-            raise ArtifactError(f"ExecuTorch refuses the program: {str(error).strip().splitlines()[0]}") from error
+            if first_line(error).endswith(_OPERATOR_MISSING):
+                raise OperatorMissingError(f"no kernel for {self._missing_operators()}") from error
+            raise ArtifactError(f"ExecuTorch refuses the program: {first_line(error)}") from error
         self.input = ModelInput(shape, np.dtype(np.float32))
         self.version = f"ExecuTorch {version('executorch')}"
 
@@ -48,3 +57,18 @@ class ExecutorchEngine:
         output: torch.Tensor = self._method([torch.from_numpy(image)])[0]
         # The runtime reuses its output buffer at the next call.
         return np.array(output.numpy()[0], np.float32)
+
+    def _missing_operators(self) -> str:
+        """Names them. Only ExecuTorch's log has them: the method is loaded once more, and stderr listened to."""
+        with tempfile.TemporaryFile() as log:
+            stderr = os.dup(2)
+            os.dup2(log.fileno(), 2)
+            try:
+                with suppress(RuntimeError):
+                    self._program.load_method("forward")
+            finally:
+                os.dup2(stderr, 2)
+                os.close(stderr)
+            log.seek(0)
+            said = log.read().decode(errors="replace")
+        return ", ".join(dict.fromkeys(re.findall(r"Missing operator: \[\d+\] (\S+)", said)))

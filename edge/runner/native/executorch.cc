@@ -2,9 +2,12 @@
 #include <executorch/extension/data_loader/buffer_data_loader.h>
 #include <executorch/extension/module/module.h>
 #include <executorch/extension/tensor/tensor.h>
+#include <executorch/runtime/platform/platform.h>
 #include <executorch/runtime/platform/runtime.h>
 
 #include <memory>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine.h"
@@ -35,6 +38,26 @@ namespace {
 Module *module;
 executorch::extension::TensorPtr input_tensor;
 std::vector<float> output_values;
+// Of what ExecuTorch logged so far: its first error, and the operators that no linked library has a kernel for.
+std::string first_error, missing_operators;
+
+void keep_missing(std::string_view message) {
+    constexpr std::string_view told = "Missing operator: [";
+    size_t name = message.find("] ");
+    if (message.substr(0, told.size()) != told || name == message.npos) return;
+    std::string listed = ", " + missing_operators + ", ", wanted = ", " + std::string(message.substr(name + 2));
+    if (listed.find(wanted + ", ") != listed.npos) return;
+    missing_operators += missing_operators.empty() ? wanted.substr(2) : wanted;
+}
+
+// Errors go to stderr; the rest, some lines for every start, nobody reads.
+void hear(et_timestamp_t, et_pal_log_level_t level, const char *file, const char *, size_t line, const char *message,
+          size_t length) {
+    if (level != kError && level != kFatal) return;
+    fprintf(stderr, "%s:%zu] %.*s\n", file, line, int(length), message);
+    if (first_error.empty()) first_error.assign(message, length);
+    keep_missing({message, length});
+}
 
 bool describe(const TensorInfo &info, Tensor *tensor, Fault *fault) {
     if (info.scalar_type() != ScalarType::Float) {
@@ -52,7 +75,11 @@ bool load_module(const void *model, size_t bytes, Fault *fault) {
     Error error = module->load(Program::Verification::InternalConsistency);
     if (error == Error::Ok) error = module->load_forward();
     if (error == Error::Ok) return true;
-    return refuse(fault, MODEL_REFUSED, "ExecuTorch refuses the program (error 0x%x)", unsigned(error));
+    if (error == Error::OperatorMissing) {
+        return refuse(fault, OPERATOR_MISSING, "no kernel for %s", missing_operators.c_str());
+    }
+    return refuse(fault, MODEL_REFUSED, "ExecuTorch refuses the program (error 0x%x): %s", unsigned(error),
+                  first_error.c_str());
 }
 
 }  // namespace
@@ -61,6 +88,7 @@ const char *engine_version(void) { return "ExecuTorch " EXECUTORCH_VERSION; }
 
 bool engine_load(const void *model, size_t bytes, uint32_t threads, Tensor *input, Tensor *output, Fault *fault) {
     executorch::runtime::runtime_init();
+    executorch::runtime::register_pal(executorch::runtime::PalImpl::create(hear, __FILE_NAME__));
     auto *pool = executorch::extension::threadpool::get_threadpool();
     if (!pool || !pool->_unsafe_reset_threadpool(threads)) {
         return refuse(fault, MODEL_REFUSED, "ExecuTorch cannot start %u threads", threads);

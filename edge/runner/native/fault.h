@@ -4,7 +4,15 @@
 
 #include "platform.h"
 
-enum fault_code { MALFORMED = 1, UNSUPPORTED, WRONG_SHAPE, MODEL_REFUSED, WRONG_MODEL, INFERENCE_FAILED };
+enum fault_code {
+    MALFORMED = 1,
+    UNSUPPORTED,
+    WRONG_SHAPE,
+    MODEL_REFUSED,
+    WRONG_MODEL,
+    INFERENCE_FAILED,
+    OPERATOR_MISSING
+};
 
 typedef struct {
     enum fault_code code;

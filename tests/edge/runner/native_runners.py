@@ -41,19 +41,23 @@ CPU revision\t: 3
 
 @cache
 def native_kind(name: str) -> RunnerKind:
-    """A runner of `OWN` (for this machine's processor) or `EMULATED`, built. Skips where something lacks for that."""
-    abi = next((abi for abi in ABIS.values() if abi.is_ours), None) if name in OWN else ABIS["arm64-v8a"]
+    """The runner `native-ENGINE` (for this machine's processor) or `arm64-ENGINE` (emulated), built.
+
+    Skips where something lacks for that.
+    """
+    emulated = name.startswith("arm64-")
+    abi = ABIS["arm64-v8a"] if emulated else next((abi for abi in ABIS.values() if abi.is_ours), None)
     if abi is None:
         pytest.skip("no native runner is built for this machine")
     engine = name.partition("-")[2]
     emulator = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
-    if name in EMULATED and emulator is None:
+    if emulated and emulator is None:
         pytest.skip("no qemu-aarch64-static: apt-get install qemu-user-static")
     command = _android_command(abi) if engine == "tflite" else _linux_command(abi, engine)
-    if name in EMULATED:
+    if emulated:
         command = (str(emulator), "-cpu", "cortex-a72", "-L", str(_cortex_root()), *command)
     tolerance = _STEP if engine == "tflite" else RunnerKind.tolerance
-    return RunnerKind(name, command, (RUNTIMES[engine],), tolerance=tolerance, emulated=name in EMULATED)
+    return RunnerKind(name, command, (RUNTIMES[engine],), tolerance=tolerance, emulated=emulated)
 
 
 def _linux_command(abi: Abi, engine: str) -> tuple[str, ...]:

@@ -83,6 +83,23 @@ def test_each_model_and_device_gets_its_runner(
     assert workshop.asked == [package.name], "nothing else is built"
 
 
+@pytest.mark.parametrize("preferred", [None, "auto", "native"])
+def test_the_runner_with_executorch_s_kernels_is_taken_where_they_are_wanted(
+    workshop: Workshop, preferred: str | None
+) -> None:
+    package = choose_runner("executorch", "arm64-v8a", True, preferred=preferred, kernels=True)
+    assert (package.name, package.runtimes) == ("executorch-kernels-linux-arm64-v8a", ("executorch",))
+    assert workshop.asked == [package.name]
+
+
+@pytest.mark.usefixtures("workshop")
+def test_a_runner_that_was_named_stays_the_one_with_or_without_kernels() -> None:
+    for name in ("executorch-linux", "executorch-kernels-linux"):
+        for kernels in (False, True):
+            package = choose_runner("executorch", "x86_64", False, preferred=name, kernels=kernels)
+            assert package.name == f"{name}-x86_64"
+
+
 def test_without_zig_a_phone_gets_the_bundle_with_a_glibc_of_its_own_and_the_reason_is_said(workshop: Workshop) -> None:
     workshop.lacks = {"android"}
     listener = Listener()
