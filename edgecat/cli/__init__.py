@@ -7,7 +7,22 @@ from typing import Annotated
 import typer
 
 from edgecat import __version__
-from edgecat.cli import data, defend, devices, doctor, emulator, export, inspect, run, runner, stages, sweep
+from edgecat.cli import (
+    bench,
+    compare,
+    data,
+    defend,
+    devices,
+    doctor,
+    emulator,
+    export,
+    fleet,
+    inspect,
+    run,
+    runner,
+    stages,
+    sweep,
+)
 
 # Click's UsageError. Newer Typers carry Click under a private name; a public child of it gives it away in all.
 WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
@@ -52,10 +67,12 @@ app.command("inspect")(inspect.inspect)
 app.command("push")(stages.push)
 app.command("query")(stages.query)
 app.command("attack")(stages.attack)
-app.command("bench")(stages.bench)
+app.command("bench")(bench.bench)
 app.command("report")(run.report)
+app.command("compare")(compare.compare)
 app.command("sweep")(sweep.sweep)
 app.add_typer(data.app, name="data")
 app.add_typer(defend.app, name="defend")
 app.add_typer(emulator.app, name="emulator")
+app.add_typer(fleet.app, name="fleet")
 app.add_typer(runner.app, name="runner")
