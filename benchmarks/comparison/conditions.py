@@ -10,15 +10,32 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from benchmarks.record_set import RecordSet, device_label
-from benchmarks.records import AccuracyOnDevice, Attack, Context, Device, Latency
+from benchmarks.importers.told import NOT_TOLD
+from benchmarks.record_set import RecordSet
+from benchmarks.records import AccuracyOnDevice, Attack, Context, Latency
 
 Told = Mapping[str, str | None]
 KIND = "kind of device"
 SPLIT = "test split"
-# Whoever measures on another computer measures another "device" there.
+# On another computer these are other devices. An embedded one has that computer's serial number.
 _OF_HOST = ("embedded", "emulated")
-NAMES = (*("device", "host", "engine", "threads", "tier", "quick", "cpus", "fixed-performance", "governors", "effort"),)
+# What device records are called that tell no device (`record_set.device_label`).
+_NO_DEVICE = ("phone", "physical", "emulated", NOT_TOLD)
+# Not worth a note where one side alone tells them: older records and other tools have no such thing.
+_OF_EDGECAT = ("tier", "quick", "effort")
+NAMES = (
+    "device",
+    "host",
+    "computer",
+    "engine",
+    "threads",
+    "tier",
+    "quick",
+    "cpus",
+    "fixed-performance",
+    "governors",
+    "effort",
+)
 
 
 @dataclass(frozen=True)
@@ -46,9 +63,9 @@ def notes(a: Told, b: Told, vary: Collection[str] = ()) -> list[str]:
     found = []
     for name in a:
         x, y = a[name], b.get(name)
-        if (x is None) != (y is None):
+        if (x is None) != (y is None) and name not in _OF_EDGECAT:
             found.append(f"{name}: {x or 'not told'} against {y or 'not told'}")
-        elif x != y and name in vary:
+        elif x is not None and y is not None and x != y and name in vary:
             found.append(f"{name}: {x} against {y}")
     return found
 
@@ -72,14 +89,17 @@ def of_latency(held: RecordSet, record: Latency) -> dict[str, str | None]:
 
 
 def of_place(held: RecordSet, record: Latency | AccuracyOnDevice) -> dict[str, str | None]:
-    """Kind of device, device, host and engine."""
-    device = device_record(held, record)
+    """Kind of device, device, host, computer and engine."""
+    label, kind = held.device_of(record)
     context = _context(held, record.run_id)
     host = f"{context.cpu}, {context.cores} cores" if context is not None and context.cpu else None
+    device = held.devices.get((label, kind))
+    computer = device.serial_hash if device is not None and kind == "embedded" else None
     return {
-        KIND: record.device_kind,
-        "device": None if device is None or device.spec == "not told" else device_label(device),
-        "host": host if record.device_kind in _OF_HOST else None,
+        KIND: kind,
+        "device": None if label in _NO_DEVICE else label,
+        "host": host if kind in _OF_HOST else None,
+        "computer": computer and f"#{computer[:8]}",
         "engine": engine_name(record.engine),
     }
 
@@ -89,15 +109,6 @@ def of_attack(held: RecordSet, record: Attack) -> dict[str, str | None]:
     context = _context(held, record.run_id)
     effort = None if context is None else context.settings.get("effort")
     return {"effort": None if effort is None else str(effort), "quick": _quick(held, record.run_id)}
-
-
-def device_record(held: RecordSet, record: Latency | AccuracyOnDevice | Attack) -> Device | None:
-    """The device of the record's run; None where the records do not tell."""
-    alike = [r for r in held.records if isinstance(r, Device) and r.device_kind == record.device_kind]
-    own = [device for device in alike if device.run_id == record.run_id]
-    if own or len({device_label(device) for device in alike}) == 1:
-        return (own or alike)[-1]
-    return None
 
 
 def engine_name(engine: str | None) -> str | None:

@@ -85,8 +85,10 @@ def _printed(content: bytes, path: Path) -> Iterator[Record]:
         document: Any = json.loads(content)
     except ValueError:
         return
-    values = document.values() if isinstance(document, dict) else document if isinstance(document, list) else []
-    for value in values:
+    if not isinstance(document, dict):
+        return
+    # `pooled` is made of the others.
+    for value in (value for name, value in document.items() if name != "pooled"):
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, dict) and {"kind", "schema_version"} <= part.keys():
                 yield _record(part, path)

@@ -51,8 +51,8 @@ def accuracies_of(held: RecordSet) -> list[Judged]:
         split = {SPLIT: split_of(held)}
         found.append(Judged("float victim", split, None, victim.accuracy, len(labels), {0: hits}))
     for record in held.accuracies.values():
-        # How fast the host is, is nothing to what its device answers.
-        conditions = of_place(held, record) | {"host": None, SPLIT: split_of(held)}
+        # Which computer its device runs on changes no answer.
+        conditions = of_place(held, record) | {"host": None, "computer": None, SPLIT: split_of(held)}
         found.append(
             Judged(
                 record.artifact,

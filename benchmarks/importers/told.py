@@ -22,6 +22,7 @@ from benchmarks.statistics import evenly_picked, latency_summary
 from foundation.errors import DataError
 from foundation.files import sha256_bytes
 
+NOT_TOLD = "not told"
 # edgecat's own name for a file on a device: a part of its hash, then its name.
 _PUSHED = re.compile(r"^[0-9a-f]{16}-")
 
@@ -97,7 +98,7 @@ def as_records(told: Sequence[Told], content: str, origin: Origin, path: Path) -
     device = Device(
         run_id=run_id,
         created=created,
-        spec=origin.device or first.device or "not told",
+        spec=origin.device or first.device or NOT_TOLD,
         device_kind=origin.device_kind,
         serial_hash=None,
         model=origin.device or first.device,
