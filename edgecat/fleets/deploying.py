@@ -77,7 +77,9 @@ class Deployment(BaseModel):
             back = "all devices use what they used before" if self.rolled_back else "they use what they used before"
             raise CheckFailed(f"the model is unwell on {_some(unwell, self.devices)}: {back}", hint=unwell[0].hint)
         if failed:
-            raise DeviceError(f"no {self.model} on {_some(failed, self.devices)}", hint="the same command goes on")
+            raise DeviceError(
+                f"the model did not come to {_some(failed, self.devices)}", hint="the same command goes on with them"
+            )
 
 
 def deploy_fleet(fleet: Fleet, artifact: Artifact, progress: Progress = SILENT) -> Deployment:

@@ -33,24 +33,26 @@ class KnownImages:
     labels: NDArray[np.int64]
     min_agreement: float
 
-    def check(self, model: DeployedModel) -> float:
-        """Ask a deployed model.
-
-        Returns:
-            share of the images that it answers as expected.
+    def agreement(self, model: DeployedModel) -> float:
+        """Share of the images that a deployed model answers as expected.
 
         Raises:
-            CheckFailed: it is too small.
             DeviceError: the device does not answer.
         """
-        agreement = float((model.query(self.images).top1() == self.labels).mean())
+        return float((model.query(self.images).top1() == self.labels).mean())
+
+    def judge(self, agreement: float) -> None:
+        """See to it that enough were answered as expected.
+
+        Raises:
+            CheckFailed: they were not.
+        """
         if agreement < self.min_agreement:
             wrong = round((1 - agreement) * len(self.labels))
             raise CheckFailed(
-                f"unwell: {wrong} of {len(self.labels)} known images are answered otherwise",
-                hint="does the device's runtime take this file? see edgecat export --device",
+                f"{wrong} of {len(self.labels)} known images are answered otherwise than expected",
+                hint="do the labels belong to this model, and does the device's runtime take the file?",
             )
-        return agreement
 
 
 def known_images(settings: CheckSettings, artifact: Artifact) -> KnownImages:

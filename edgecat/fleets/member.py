@@ -72,7 +72,7 @@ class Member:
             write_active(device, self._next)
             active = read_active(device)
             if active is None or active.sha256 != artifact.manifest.sha256:
-                raise CheckFailed("unwell: the device does not use what it was told to")
+                raise CheckFailed("the device does not use what it was told to")
             self._ask(device, active.path, artifact, known, options)
             self.state = "deployed"
 
@@ -100,7 +100,8 @@ class Member:
         self, device: OpenDevice, path: str, artifact: Artifact, known: KnownImages, options: RunnerOptions
     ) -> None:
         with start(device, path, artifact.manifest, AnswerPolicy("label"), options) as model:
-            self.agreement = known.check(model)
+            self.agreement = known.agreement(model)
+        known.judge(self.agreement)
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
