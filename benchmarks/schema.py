@@ -109,6 +109,19 @@ class Parity(Model):
     ok: bool
 
 
+class LayerError(Model):
+    """How far one layer's output is from what it should be; see `export.layers.LayerError`."""
+
+    layer: str
+    relative_rms: float | None
+    parts: bool
+
+
+def first_parting(layers: list[LayerError]) -> str | None:
+    """The first layer that parts; None: none does."""
+    return next((error.layer for error in layers if error.parts), None)
+
+
 class RuntimeParity(Model):
     """How a runtime elsewhere answers for a file; see `export.across.RuntimeParity`."""
 
@@ -120,6 +133,12 @@ class RuntimeParity(Model):
     max_abs: float | None
     equal: Share | None
     ok: bool
+    layers: list[LayerError] = Field(default_factory=list)
+
+    @property
+    def parts_at(self) -> str | None:
+        """The first layer that is off, where layers were looked at."""
+        return first_parting(self.layers)
 
 
 class ArtifactRecord(BaseRecord):
@@ -127,6 +146,7 @@ class ArtifactRecord(BaseRecord):
 
     Attributes:
         elsewhere: on a device and in the older runtime, where they were asked.
+        layers: each against the float network's, where they were looked at.
     """
 
     kind: Literal["artifact"] = "artifact"
@@ -139,6 +159,12 @@ class ArtifactRecord(BaseRecord):
     seconds_export: Seconds
     parity: Parity
     elsewhere: list[RuntimeParity] = Field(default_factory=list)
+    layers: list[LayerError] = Field(default_factory=list)
+
+    @property
+    def parts_at(self) -> str | None:
+        """The first layer that is off, where layers were looked at."""
+        return first_parting(self.layers)
 
 
 class Device(BaseRecord):

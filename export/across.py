@@ -7,7 +7,7 @@ a newer form of an operator under an old version number. So it is asked there.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge.deployment import DEFAULT, RunnerOptions, deploy
 from edge.devices.opening import OpenDevice, open_device
 from edge.runner import legacy
+from export.layers import LAYER_IMAGES, LayerError, between_runtimes
 from export.parity import compare
 from export.recipes import Recipe
 from foundation.answers import AnswerPolicy
@@ -38,6 +39,7 @@ class RuntimeParity:
         max_abs: largest difference of a logit, against the float network.
         equal: share of images whose logits are those of the runtime in this process to the bit.
         ok: whether the recipe's bounds hold, or it refused.
+        layers: where the older runtime's bounds do not hold: its layers against those of the runtime in this process.
     """
 
     engine: str
@@ -48,6 +50,7 @@ class RuntimeParity:
     max_abs: float | None
     equal: float | None
     ok: bool
+    layers: tuple[LayerError, ...] = ()
 
 
 def ask_elsewhere(
@@ -78,7 +81,15 @@ def ask_elsewhere(
     if artifact.manifest.runtime == "tflite" and not legacy.missing():
         with open_device("embedded") as opened:
             older = RunnerOptions(runtime=legacy.RUNTIME)
-            yield _asked(opened, artifact, eager, here, images, recipe, older, progress)
+            found = _asked(opened, artifact, eager, here, images, recipe, older, progress)
+        yield found if found.ok else replace(found, layers=_older_layers(artifact, images, recipe))
+
+
+def _older_layers(artifact: Artifact, images: NDArray[np.uint8], recipe: Recipe) -> tuple[LayerError, ...]:
+    shape, mean, std = artifact.manifest.image.shape, artifact.manifest.image.mean, artifact.manifest.image.std
+    pixels = images[:LAYER_IMAGES].reshape(-1, *shape) / 255
+    given = ((pixels - np.array(mean)) / np.array(std)).astype(np.float32)
+    return tuple(between_runtimes(artifact.path.read_bytes(), given, recipe.max_relative_rms))
 
 
 def _asked(

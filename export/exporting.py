@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.calibration import Calibration, Written, calibration_path
+from export.layers import LAYER_IMAGES, LayerError, of_file, of_graph
 from export.material import Material, Shared
 from export.parity import Parity, check_count, compare, runtime_logits
 from export.recipes import Recipe
@@ -82,6 +83,8 @@ class Exported:
         eager: float32 [M, classes], of the network on the unseen images.
         logits: float32 [M, classes], of the file in its runtime on them.
         seconds: export and gate, wall clock.
+        layers: how far each layer is from the network's; empty where nobody asked and the gate holds, and where the
+            file does not tell its layers.
     """
 
     artifact: Artifact
@@ -89,10 +92,17 @@ class Exported:
     eager: NDArray[np.float32]
     logits: NDArray[np.float32]
     seconds: float
+    layers: tuple[LayerError, ...] = ()
 
 
-def export(source: Source, recipe: Recipe, directory: Path) -> Exported:
+def export(source: Source, recipe: Recipe, directory: Path, *, layers: bool = False) -> Exported:
     """Export by a recipe, write file and manifest, and hold the file against its network.
+
+    Args:
+        source: what is exported.
+        recipe: how.
+        directory: for the file and its manifest.
+        layers: look at every layer even if the gate holds.
 
     Raises:
         DataError: too few images to calibrate on or to compare with.
@@ -114,7 +124,22 @@ def export(source: Source, recipe: Recipe, directory: Path) -> Exported:
     logits = runtime_logits(artifact, source.unseen)
     exported = source.shared.once(written.graph, lambda: _one_by_one(written.graph, source.unseen))
     parity = compare(source.eager, exported, logits, recipe)
-    return Exported(artifact, parity, source.eager, logits, time.perf_counter() - start)
+    found = _layer_errors(source, recipe, artifact, written) if layers or not parity.ok else []
+    return Exported(artifact, parity, source.eager, logits, time.perf_counter() - start, tuple(found))
+
+
+def _layer_errors(source: Source, recipe: Recipe, artifact: Artifact, written: Written) -> list[LayerError]:
+    """Each layer against the float network's: of a `.tflite` file, or of a `.pte` file's graph before the delegate."""
+    images, bound = source.unseen[:LAYER_IMAGES], recipe.max_relative_rms
+    if recipe.runtime == "executorch":
+        graph = written.graph
+        assert isinstance(graph, nn.Module)
+        return of_graph(graph, source.traceable(), as_input(images).contiguous(), bound)
+    from export import tflite
+
+    material = Material.of(as_input(source.calibration[:1]), 0)
+    plain = tflite.float_file(source.traceable(), material, source.shared)
+    return of_file(artifact.path.read_bytes(), plain, (images / 255).astype(np.float32), bound)
 
 
 def _calibration(manifest: Manifest, recipe: Recipe, written: Written) -> Calibration:

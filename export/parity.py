@@ -116,8 +116,13 @@ class Measured(Protocol):
     def ok(self) -> bool: ...
 
 
-def demand(parity: Measured, name: str) -> None:
+def demand(parity: Measured, name: str, parts_at: str | None = None) -> None:
     """The gate.
+
+    Args:
+        parity: what was measured.
+        name: of the file.
+        parts_at: the first layer that is off, where it is known.
 
     Raises:
         CheckFailed: a bound does not hold.
@@ -126,7 +131,8 @@ def demand(parity: Measured, name: str) -> None:
         limit = "no bound" if parity.max_rms is None else f"at most {parity.max_rms:.3g}"
         raise CheckFailed(
             f"{name} fails the parity gate on {parity.images} images: agreement {parity.agreement:.4f} "
-            f"(at least {parity.min_agreement}), rms of the logits {parity.rms:.3g} ({limit})",
+            f"(at least {parity.min_agreement}), rms of the logits {parity.rms:.3g} ({limit})"
+            f"{'' if parts_at is None else f'; it parts at layer {parts_at}'}",
             hint="this file does not answer as its network does: do not ship it",
         )
 

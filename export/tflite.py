@@ -20,6 +20,8 @@ from export.material import Material, Shared
 from export.quantisation import quantise
 from export.recipes import Recipe
 
+_FLOAT = ("tflite", "float")
+
 
 @dataclass(frozen=True)
 class _Converted:
@@ -43,19 +45,29 @@ def write(network: nn.Module, material: Material, recipe: Recipe, path: Path, sh
     Returns:
         the exported graph before conversion, without what ai-edge-quantizer does after it; and the ranges.
     """
-    wrapped = litert_torch.to_channel_last_io(network, args=[0]).eval()
-    nhwc = material.transformed(lambda images: images.permute(0, 2, 3, 1).contiguous())
+    wrapped, nhwc = _channels_last(network, material)
     if recipe.method in ("pt2e", "qat"):
         key = (recipe.runtime, recipe.method, recipe.per_channel, recipe.epochs, recipe.calibration_images)
         made = shared.once(key, lambda: _static(wrapped, nhwc, recipe))
         path.write_bytes(with_float_io(made.data) if recipe.float_io else made.data)
         return Written(made.graph, made.ranges)
-    base = shared.once((recipe.runtime, "float"), lambda: _float(wrapped, nhwc.sample))
+    base = shared.once(_FLOAT, lambda: _float(wrapped, nhwc.sample))
     data, ranges = base.data, base.ranges
     if recipe.method != "float":
         data, ranges = _rewritten(base.data, nhwc.calibration, recipe)
     path.write_bytes(data)
     return Written(base.graph, ranges)
+
+
+def float_file(network: nn.Module, material: Material, shared: Shared) -> bytes:
+    """The float32 `.tflite` file of a network, as `write` makes it."""
+    wrapped, nhwc = _channels_last(network, material)
+    return shared.once(_FLOAT, lambda: _float(wrapped, nhwc.sample)).data
+
+
+def _channels_last(network: nn.Module, material: Material) -> tuple[nn.Module, Material]:
+    wrapped = litert_torch.to_channel_last_io(network, args=[0]).eval()
+    return wrapped, material.transformed(lambda images: images.permute(0, 2, 3, 1).contiguous())
 
 
 def _float(wrapped: nn.Module, sample: Tensor) -> _Converted:

@@ -86,6 +86,13 @@ def export(
             help="Hold each file against its network on --device too, and in tflite-runtime 2.14 if that is set up.",
         ),
     ] = False,
+    layers: Annotated[
+        bool,
+        typer.Option(
+            "--layers",
+            help="Tell how far each layer is from the float network's; where a gate fails it is told anyway.",
+        ),
+    ] = False,
     device: options.DeviceSpec = None,
     key: options.Key = None,
     data: options.Data = "phantom",
@@ -139,7 +146,9 @@ def export(
         else:
             with open_device(device, key) if everywhere else nullcontext() as opened:
                 asked = opened if everywhere else None
-                document, text, records = _made(victim, dataset, chosen, out, asked, ALL in (recipe or ()), output)
+                document, text, records = _made(
+                    victim, dataset, chosen, out, asked, ALL in (recipe or ()), layers, output
+                )
         output.result(document, text)
         for record in records:
             gate(record)
@@ -152,6 +161,7 @@ def _made(
     out: Path,
     device: OpenDevice | None,
     every: bool,
+    layers: bool,
     output: Output,
 ) -> tuple[dict[str, Any], str, list[ArtifactRecord]]:
     """A file for each recipe: a document, what is said of them, and the records for the gate."""
@@ -163,7 +173,7 @@ def _made(
     made = list(
         export_victim(
             victim, dataset, chosen, out, victim.sha256[:16], out / "export.log", output,
-            elsewhere=device, left_out=left_out if every else None,
+            elsewhere=device, left_out=left_out if every else None, layers=layers,
         )
     )  # fmt: skip
     lines = [line for artifact, record in made for line in _told(artifact, record)]
@@ -244,6 +254,9 @@ def _numbers(name: str, text: str) -> tuple[float, ...]:
 def _told(artifact: Artifact, record: ArtifactRecord) -> list[str]:
     parity = record.parity
     lines = [f"{artifact.path}: {record.bytes:,} bytes, agreement {parity.agreement:.4f}, rms {parity.rms:.3g}"]
+    for layer in record.layers:
+        error = "overwritten" if layer.relative_rms is None else f"{layer.relative_rms:11.4f}"
+        lines.append(f"  {error}  {layer.layer}{'  <- parts' if layer.parts else ''}")
     for one in record.elsewhere:
         said = f"agreement {one.agreement:.4f}, rms {one.rms:.3g}, {one.equal:.1%} equal to the bit"
         lines.append(f"  {one.engine} ({one.device_kind}): {one.refused or said}")

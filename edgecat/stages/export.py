@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.records import ArtifactRecord, Parity, RuntimeParity
+from benchmarks.records import ArtifactRecord, LayerError, Parity, RuntimeParity
 from edge.deployment import deploy
 from edge.devices.opening import OpenDevice
 from edgecat.quiet import log_output
@@ -39,6 +39,7 @@ def export_victim(
     *,
     elsewhere: OpenDevice | None = None,
     left_out: dict[str, str] | None = None,
+    layers: bool = False,
 ) -> Iterator[tuple[Artifact, ArtifactRecord]]:
     """Export by each recipe in turn.
 
@@ -52,6 +53,7 @@ def export_victim(
         progress: where to show it.
         elsewhere: ask this device too, and the older TFLite runtime if it is set up; see `export.across`.
         left_out: recipes that the network is nothing for, and why, are put here; None: the first is an error.
+        layers: look at every layer even if the gate holds.
 
     Yields:
         the artefact and its record, whether or not the gate holds: see `gate`.
@@ -68,7 +70,7 @@ def export_victim(
                 with log_output(log):
                     from export.exporting import export
 
-                    exported = export(source, recipe, directory)
+                    exported = export(source, recipe, directory, layers=layers)
             except ArtifactError as error:
                 if left_out is None:
                     raise
@@ -111,6 +113,7 @@ def record_of(exported: Exported, run_id: str, asked: Sequence[RuntimeParity] = 
         seconds_export=exported.seconds,
         parity=Parity(**parity, ok=exported.parity.ok),
         elsewhere=list(asked),
+        layers=[LayerError(**asdict(one)) for one in exported.layers],
     )
 
 
@@ -141,12 +144,13 @@ def gate(record: ArtifactRecord) -> None:
     Raises:
         CheckFailed: a bound of the recipe does not hold.
     """
-    demand(record.parity, record.name)
+    demand(record.parity, record.name, record.parts_at)
     for one in record.elsewhere:
         if not one.ok:
             raise CheckFailed(
                 f"{record.name} is answered for wrongly by {one.engine} ({one.device_kind}): agreement "
-                f"{one.agreement:.4f} (at least {record.parity.min_agreement}), rms of the logits {one.rms:.3g}",
+                f"{one.agreement:.4f} (at least {record.parity.min_agreement}), rms of the logits {one.rms:.3g}"
+                f"{'' if one.parts_at is None else f'; it parts at layer {one.parts_at}'}",
                 hint="a device with that runtime would tell nonsense: choose another recipe for it",
             )
 

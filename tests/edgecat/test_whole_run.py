@@ -125,6 +125,7 @@ def test_a_file_that_fails_its_gate_ends_with_1_and_is_still_described(
     words = ("--recipe", "tflite_int8", "--out", tmp_path, "--json")
     ended = edgecat_here("export", walked.checkpoint, "--data", data, *words)
     assert "fails the parity gate" in ended.error(1)
+    assert "it parts at layer stem.0.0" in ended.error(1)
     (document,) = json.loads(ended.stdout)["artifacts"]
     assert Path(document.pop("path")).is_file()
     record = ArtifactRecord.model_validate(document)
