@@ -10,6 +10,7 @@ from __future__ import annotations
 from benchmarks.records import AccuracyOnDevice, ArtifactRecord, Attack, Latency, Victim
 from benchmarks.summary import Summary
 from edge.deployment import deploy
+from edge.devices.conditions import ConditionsReader
 from edge.devices.opening import OpenDevice, open_device
 from edge.devices.spec import parse_spec
 from edge.runner import legacy
@@ -20,8 +21,9 @@ from edgecat.directory import RunDirectory
 from edgecat.journal import Journal
 from edgecat.settings import RunSettings
 from edgecat.stages.data import load_dataset
-from edgecat.stages.device import describe_device, measure_accuracy, measure_latency
+from edgecat.stages.device import describe_device, measure_accuracy
 from edgecat.stages.export import export_victim, gate
+from edgecat.stages.latency import measure_latency
 from edgecat.stages.victim import check_architecture, load_victim, measure_victim, train_victim
 from export.recipes import ALL, Recipe
 from foundation.errors import ArtifactError, DataError
@@ -177,7 +179,12 @@ class _Walk:
                 journal.add(measure_accuracy(deployed, artifact, dataset, device.info, journal.run_id))
             if not timed:
                 request = BenchmarkRequest(min_runs=100, min_seconds=0.5) if self.settings.quick else BenchmarkRequest()
-                journal.add(measure_latency(deployed, artifact, request, device.info, journal.run_id, self.progress))
+                reader = ConditionsReader(device.adb)
+                journal.add(
+                    measure_latency(
+                        deployed, artifact, request, device.info, journal.run_id, self.progress, reader=reader
+                    )
+                )
         self._tell_device(name)
 
     def _tell_device(self, name: str) -> None:

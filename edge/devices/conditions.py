@@ -50,9 +50,9 @@ class Snapshot:
     battery_c: float | None = None
     plugged: bool | None = None
     thermal_status: int | None = None
-    governors: Mapping[int, str] | None = None
-    frequencies_khz: Mapping[int, int] | None = None
-    limits_khz: Mapping[int, int] | None = None
+    governors: dict[int, str] | None = None
+    frequencies_khz: dict[int, int] | None = None
+    limits_khz: dict[int, int] | None = None
     load_average: float | None = None
 
 

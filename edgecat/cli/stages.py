@@ -1,4 +1,4 @@
-"""The stages of the road as commands of their own: train, push, query, attack, bench."""
+"""The stages of the road as commands of their own: train, push, query, attack."""
 
 from __future__ import annotations
 
@@ -180,45 +180,3 @@ def attack(
 
         summary = attack_model(artifact, settings, out, key, output)
         output.result(summary.model_dump(mode="json"), f"report: {summary.report}")
-
-
-def bench(
-    model: options.Model,
-    device: options.DeviceSpec = None,
-    key: options.Key = None,
-    threads: options.Threads = 1,
-    runner: options.Runner = "auto",
-    runtime: options.Runtime = None,
-    cpus: options.Cpus = None,
-    warmup: Annotated[int, typer.Option("--warmup", min=0, help="Inferences before the samples.")] = 20,
-    min_runs: Annotated[int, typer.Option("--min-runs", min=1, help="At least this many samples…")] = 200,
-    min_seconds: Annotated[float, typer.Option("--min-seconds", min=0, help="…and at least this long.")] = 1.0,
-    max_seconds: Annotated[float, typer.Option("--max-seconds", min=0, help="But stop after this long.")] = 30.0,
-    json: options.Json = False,
-) -> None:
-    """Time single inferences inside the runner on the device; p50, p90, p99, load time, peak memory."""
-    with Output(json) as output:
-        from edge.deployment import RunnerOptions, deploy
-        from edge.devices.opening import open_device
-        from edge.runner.messages import BenchmarkRequest
-        from edgecat.stages.device import describe_device, measure_latency
-        from foundation.manifest import load_artifact
-
-        artifact = load_artifact(model)
-        request = BenchmarkRequest(warmup, min_runs, min_seconds, max_seconds)
-        serving = RunnerOptions(runner, runtime, threads, cpus)
-        with (
-            open_device(device, key) as opened,
-            deploy(opened, artifact, options=serving, progress=output) as deployed,
-        ):
-            run_id = artifact.manifest.sha256[:16]
-            record = measure_latency(deployed, artifact, request, opened.info, run_id, output)
-            described = describe_device(opened.info, run_id)
-        numbers = record.latency_us
-        text = "no samples"
-        if numbers is not None:
-            text = (
-                f"{artifact.manifest.name} in {record.engine} on {described.spec} ({described.device_kind}): "
-                f"p50 {numbers.p50:.0f} µs, p90 {numbers.p90:.0f}, p99 {numbers.p99:.0f} over {numbers.count} runs"
-            )
-        output.result({"device": described.model_dump(mode="json"), "latency": record.model_dump(mode="json")}, text)

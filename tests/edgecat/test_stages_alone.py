@@ -248,18 +248,6 @@ def test_a_ledger_answers_also_for_other_pictures_in_another_order(
     assert asked == [20, 11]
 
 
-def test_a_benchmark_keeps_its_promises(edgecat: CommandLine, model: Path) -> None:
-    options = ("--min-runs", 150, "--min-seconds", 0.2, "--warmup", 5, "--json")
-    told = edgecat("bench", model, *options).document()
-    numbers = told["latency"]["latency_us"]
-    assert told["device"]["device_kind"] == told["latency"]["device_kind"] == "embedded"
-    assert numbers["count"] >= 150
-    assert 0 < numbers["p50"] <= numbers["p90"] <= numbers["p99"]
-    assert told["latency"]["config"].items() >= {"threads": 1, "warmup_runs": 5, "min_runs": 150}.items()
-    assert told["latency"]["validity"] == {**told["latency"]["validity"], "min_runs_met": True}
-    assert told["latency"]["artifact_bytes"] == model.stat().st_size
-
-
 def test_an_attack_alone_leaves_ledger_records_and_report_and_pays_nothing_again(
     edgecat_here: Callable[..., Ended], model: Path, data: Path, tmp_path: Path
 ) -> None:
