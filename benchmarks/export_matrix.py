@@ -1,4 +1,4 @@
-"""Every precision on both runtimes: gates, sizes, accuracy, latency beside each runtime's own road, hostile files.
+"""Every precision on both runtimes: gates, sizes, accuracy, latency, thieves; each runtime's own road; hostile files.
 
     python -m benchmarks.export_matrix --json [--quick] [--work DIR] [--record benchmarks/records/export_matrix.jsonl]
 
@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from benchmarks.data import radiographs
-from benchmarks.matrix import every, hostile, roads
+from benchmarks.matrix import every, hostile, precisions, roads
 from benchmarks.proof import Check, main
 from benchmarks.theft.thefts import Data, victim
 from victim.loaders import load
@@ -30,7 +30,10 @@ def measure(quick: bool) -> tuple[Raw, list[Check]]:
 
 
 def measure_in(quick: bool, work: Path) -> tuple[Raw, list[Check]]:
-    """Run everything, with the victims that `work` has already."""
+    """Run everything; victims and the runs over their files are kept in `work`."""
+    if quick:
+        # What is smaller must not be taken for what is whole.
+        work = work / "quick"
     found = radiographs()
     sets = [] if quick and found is not None else [Data("phantom", "phantom")]
     if found is not None:
@@ -40,6 +43,7 @@ def measure_in(quick: bool, work: Path) -> tuple[Raw, list[Check]]:
         victim(data, work)
         checkpoint = work / data.name / "victim.safetensors"
         raw[data.name] = every.measure(data, checkpoint, work, quick)
+        raw[f"{data.name}_precisions"] = precisions.measure(data, checkpoint, work, quick)
     # Of the first victim: latency and hostile files hang on the architecture alone.
     data = sets[0]
     dataset, files = load(data.source), work / data.name / "all"
