@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -81,8 +82,11 @@ def finite(number: str, place: str) -> float:
     Raises:
         DataError: not a finite number that is at least 0.
     """
-    value = float(number)
-    if not 0 <= value < float("inf"):
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
         raise DataError(f"{place}: {number} is no latency")
     return value
 
