@@ -16,6 +16,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.defence import tables as defence
+from benchmarks.matrix import tables as matrix
 from benchmarks.theft import tables as theft
 from foundation.errors import ExitCode
 from foundation.files import write_text
@@ -23,7 +24,7 @@ from foundation.files import write_text
 _ROOT = Path(__file__).parents[1]
 _DOCUMENTS = (
     "README.md",
-    *(f"docs/{name}.md" for name in ("devices", "attacks", "psgl", "inversion", "policies", "detection")),
+    *(f"docs/{name}.md" for name in ("devices", "attacks", "psgl", "inversion", "policies", "detection", "export")),
 )
 _MARK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -159,6 +160,11 @@ _TABLES = {
     "defence_detection": _of("defenses", defence.detection, "median of 3 seeds; embedded device, int8, labels."),
     "defence_watermark": _of("defenses", defence.watermark, "16,000 marked answers, one seed; embedded device, int8."),
     "defence_bounds": _of("defenses", theft.bounds, "embedded device, int8."),
+    "export_recipes": _of("export_matrix", matrix.recipes, "one process for all of a data set's."),
+    "export_precisions": _of("export_matrix", matrix.precisions, "embedded device, 4,000 hard labels, 3 seeds."),
+    "export_roads": _of("export_matrix", matrix.roads, "Python bindings, one thread."),
+    "export_hostile": _of("export_matrix", matrix.hostile, "embedded device."),
+    "export_bounds": _of("export_matrix", theft.bounds, "embedded device."),
     "theft_bounds": _of("extraction", theft.bounds, _THEFT),
 }
 

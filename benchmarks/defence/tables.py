@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from statistics import mean, median
 from typing import Any
 
+from benchmarks.markdown import table
 from benchmarks.report.words import alarms
 
 Document = dict[str, Any]
@@ -22,7 +23,7 @@ def recognition(document: Document) -> str:
         for who in dict.fromkeys(who for one in own for who in one["accuracy"]["clean"]):
             found = [[one["accuracy"].get(name, {}).get(who) for one in own] for name in shown]
             rows.append([data, protection, who, f"{len(own)}", *map(_percent, found)])
-    return _table(("data", "protection", "who answers", "seeds", *shown), rows, 3)
+    return table(("data", "protection", "who answers", "seeds", *shown), rows, 3)
 
 
 def reading(document: Document) -> str:
@@ -34,7 +35,7 @@ def reading(document: Document) -> str:
             cells = [f"{mean(one[key] for one in found):{form}}" for key, form in _READ.items()]
             rows.append([data, protection, attack, f"{len(found)}", f"{found[0]['victims']}", *cells])
     head = ("data", "protection", "attack", "seeds", "victims", "PSNR, dB", "SSIM", "MSE", "s")
-    return _table(head, rows, 3)
+    return table(head, rows, 3)
 
 
 _READ = {"psnr": ".1f", "ssim": ".2f", "mse": ".4f", "seconds": ".0f"}
@@ -51,7 +52,7 @@ def cost(document: Document) -> str:
             cells = [f"{apart[key]:,.1f}" if "ms" in key else f"{apart[key]:,.0f}" for key in keys] if apart else []
             rows.append([data, name, f"{median(rounds):.1f}", f"{found['ratio'][name]:.2f}", *cells])
     head = ("data", "protection", "step, ms", "over plain", "two processes: client, ms", "server, ms", "channel, ms")
-    return _table((*head, "bytes up", "bytes down"), rows, 2)
+    return table((*head, "bytes up", "bytes down"), rows, 2)
 
 
 def policies(document: Document) -> str:
@@ -78,7 +79,7 @@ def policies(document: Document) -> str:
                 ]
             )
     head = ("data", "policy", "where", "accuracy", "refused", "best class changed", "ECE", "Brier", "\\|Δp\\|")
-    return _table((*head, "fidelity, labels", "fidelity, scores"), rows, 3)
+    return table((*head, "fidelity, labels", "fidelity, scores"), rows, 3)
 
 
 def detection(document: Document) -> str:
@@ -96,7 +97,7 @@ def detection(document: Document) -> str:
             cells = [_percent([alarms[name]["rate"]]) for name in report["calibration"]]
             length = max(one["length"] for one in alarms.values())
             rows.append([data, "patients", "false alarms", f"{length:,}", *cells])
-    return _table(("data", "images", "strategy", "queries", "prada", "band", "soda"), rows, 3)
+    return table(("data", "images", "strategy", "queries", "prada", "band", "soda"), rows, 3)
 
 
 def watermark(document: Document) -> str:
@@ -108,7 +109,7 @@ def watermark(document: Document) -> str:
             one = found[who]
             agreed = f"{one['agreements']} of {found['altered']}"
             rows.append([data, who, agreed, f"{one['bits']:.1f}", one["verdict"], _percent([one["fidelity"]])])
-    return _table(("data", "suspect", "altered answers repeated", "bits of proof", "verdict", "fidelity"), rows, 2)
+    return table(("data", "suspect", "altered answers repeated", "bits of proof", "verdict", "fidelity"), rows, 2)
 
 
 def _networks(document: Document) -> Iterable[tuple[str, str, list[Any]]]:
@@ -132,11 +133,3 @@ def _percent(values: Iterable[float | None]) -> str:
 def _spread(values: list[float]) -> str:
     """Mean, and the least and the most of the seeds."""
     return f"{mean(values):.1%} ({min(values):.1%}–{max(values):.1%})" if values else "–"
-
-
-def _table(head: Iterable[str], rows: list[Row], texts: int) -> str:
-    """Markdown; the first `texts` columns are words, the others numbers. Short rows are filled up."""
-    names = list(head)
-    filled = [row + [""] * (len(names) - len(row)) for row in rows]
-    rule = ["---"] * texts + ["---:"] * (len(names) - texts)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [names, rule, *filled])

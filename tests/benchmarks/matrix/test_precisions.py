@@ -7,6 +7,7 @@ from pathlib import Path
 from fabricated_records import RecordMaker
 
 from benchmarks import records
+from benchmarks.matrix import tables
 from benchmarks.matrix.precisions import collected
 
 
@@ -28,3 +29,29 @@ def test_each_file_has_its_cost_its_worth_and_its_thief(tmp_path: Path) -> None:
     assert files["tflite_fp32"]["less_float_ci"] is None
     assert "fidelity" not in files["tflite_fp16"]
     assert 400 < files["tflite_fp16"]["p50_us"] < 600
+
+
+def test_the_documents_tables_tell_every_file() -> None:
+    thief = {"fidelity": 0.8, "fidelity_ci": [0.7, 0.9], "less_float_ci": [-0.02, 0.01]}
+    cost = {"on_front": True, "p50_us": 70.0, "p90_us": 75.0, "peak_rss_bytes": None, "accuracy": 0.9}
+    parity = {"agreement": 0.99, "rms": 0.03}
+    made = {"name": "tflite_int8", "bytes": 250_000, "accuracy": 0.9, "seconds": 9.0, "parity": parity}
+    document = {
+        "raw": {
+            "phantom": {"float_accuracy": 0.91, "files": [made]},
+            "phantom_precisions": {"files": [{"name": "a", **cost}, {"name": "b", **cost, **thief}]},
+            "roads": {"tflite_int8": {"ours_us": [70.0], "theirs_us": [71.0], "ratio": 0.986}},
+            "hostile": {
+                "a": {
+                    "mutants": 3,
+                    "original_manifest": {"refused": 3},
+                    "inspected": {"read": 3},
+                    "forged_manifest": {},
+                }
+            },
+        }
+    }
+    assert "| phantom | tflite_int8 | 250 | 99.0% | 0.03 | 90.0% | +1.0 | 9 |" in tables.recipes(document)
+    assert "| b | yes | 70 / 75 | – | 90.0% | 80.0% (70.0%–90.0%) | -2.0 to +1.0 |" in tables.precisions(document)
+    assert "| tflite_int8 | 70.0 | 71.0 | 0.986 |" in tables.roads(document)
+    assert "| a | with the original's manifest | 3 | 3 refused |" in tables.hostile(document)
