@@ -29,6 +29,13 @@ BRIEF = ("--min-runs", 40, "--min-seconds", 0.05, "--warmup", 5)
 
 
 @pytest.fixture(scope="module")
+def model(exported: Callable[[str, int], Any]) -> Path:
+    """A `.tflite` with its manifest, of the small network that all tests share."""
+    path: Path = exported("tflite_int8", 1).artifact.path
+    return path
+
+
+@pytest.fixture(scope="module")
 def benched(edgecat: CommandLine, model: Path, program: Path) -> tuple[Any, Path]:
     """Both runtimes, three repeats, everything that is measured; and where the records went."""
     out = edgecat.directory / "bench.jsonl"
@@ -71,7 +78,8 @@ def test_repeats_are_pooled_and_images_counted(benched: tuple[Any, Path]) -> Non
         assert one["repeats"] == 3
         assert one["latency_us"]["p50"] == sorted(r["p50"] for r in own)[1]
         assert one["latency_us"]["count"] == sum(r["count"] for r in own)
-        assert one["spread"] > 0
+        medians = sorted(r["p50"] for r in own)
+        assert one["spread"] == pytest.approx((medians[2] - medians[0]) / medians[1])
     assert [one["artifact"] for one in document["throughputs"]] == ["tflite_int8", "executorch_fp32"]
     for rate in document["throughputs"]:
         assert rate["images_per_second"] == pytest.approx(rate["images"] / rate["seconds"])
