@@ -147,14 +147,16 @@ def _prepare(folder: Path, quick: bool) -> None:
     for part in ("train", "val", "test"):
         split = dataset.splits[part]
         arrays |= {f"{part}_images": _halved(split.images), f"{part}_labels": split.labels[:, None]}
-    np.savez(folder / "phantom.npz", **arrays)
+    np.savez(folder / "phantom.npz", allow_pickle=False, **arrays)
     (folder / "sweep.toml").write_text(_SETTINGS + (_QUICK_AXES if quick else _AXES))
 
 
 def _halved(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The same at half the size: jobs are many here, and small."""
     count, height, width, channels = images.shape
-    return images.reshape(count, height // 2, 2, width // 2, 2, channels).mean((2, 4)).astype(np.uint8)
+    blocks = images.reshape(count, height // 2, 2, width // 2, 2, channels)
+    halved: NDArray[np.uint8] = blocks.mean((2, 4)).astype(np.uint8)
+    return halved
 
 
 def _start(folder: Path, out: str, *options: str) -> subprocess.Popen[bytes]:
@@ -258,7 +260,8 @@ def _results(swept: _Swept, key: str) -> list[JsonValue]:
     found: list[JsonValue] = []
     for record in swept.results(key):
         if isinstance(record, records.Victim):
-            found += [record.sha256, list[JsonValue](record.predictions)]
+            # Not its file's hash: the seconds of its training stand in there.
+            found += [list[JsonValue](record.predictions)]
         elif isinstance(record, records.ArtifactRecord):
             found += [record.sha256]
         elif isinstance(record, records.AccuracyOnDevice):
