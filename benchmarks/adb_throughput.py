@@ -25,6 +25,7 @@ from pydantic import JsonValue
 
 from benchmarks.proof import Check, at_least, at_most, main
 from benchmarks.throughput import cable, clients, queries, today
+from benchmarks.throughput.models import random_model
 from edge.adb.client import Adb
 from edge.adb.connection import DirectConnection
 from edge.adb.keys import HostKey
@@ -44,7 +45,8 @@ def measure(quick: bool) -> tuple[Raw, list[Check]]:
     """Run everything; see the module."""
     with tempfile.TemporaryDirectory(prefix="edgecat-benchmark-") as name:
         folder = Path(name)
-        artifact, victim = _model(folder, "plain"), _model(folder / "victim", "residual")
+        artifact = random_model(folder, "plain", _IMAGE)
+        victim = random_model(folder / "victim", "residual", _IMAGE)
         images = np.random.default_rng(0).integers(0, 256, (12_800 if quick else 25_600, *_IMAGE), np.uint8)
         raw: Raw = {"adb": _clients(folder, artifact, images, quick)}
         rounds = 3 if quick else 7
@@ -125,21 +127,6 @@ def _clients(folder: Path, artifact: Artifact, images: NDArray[np.uint8], quick:
             if name in several
         }
     return found
-
-
-def _model(folder: Path, architecture: str) -> Artifact:
-    import torch
-
-    from export.exporting import Source, export
-    from export.recipes import find_recipe
-    from victim.models import build
-
-    torch.set_num_threads(1)
-    folder.mkdir(exist_ok=True)
-    network = build(architecture, _IMAGE[2], 4, torch.Generator().manual_seed(0)).eval()
-    images = np.random.default_rng(2).integers(0, 256, (500, *_IMAGE), np.uint8)
-    source = Source(network, _IMAGE, ("a", "b", "c", "d"), "0" * 64, images, images)
-    return export(source, find_recipe("tflite_int8"), folder).artifact
 
 
 def _labels_equal(device: OpenDevice, artifact: Artifact, images: NDArray[np.uint8]) -> int:

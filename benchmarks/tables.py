@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.defence import tables as defence
 from benchmarks.matrix import tables as matrix
+from benchmarks.scale import tables as scale
 from benchmarks.theft import tables as theft
 from foundation.errors import ExitCode
 from foundation.files import write_text
@@ -24,7 +25,10 @@ from foundation.files import write_text
 _ROOT = Path(__file__).parents[1]
 _DOCUMENTS = (
     "README.md",
-    *(f"docs/{name}.md" for name in ("devices", "attacks", "psgl", "inversion", "policies", "detection", "export")),
+    *(
+        f"docs/{name}.md"
+        for name in ("devices", "attacks", "psgl", "inversion", "policies", "detection", "export", "scaling")
+    ),
 )
 _MARK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -165,6 +169,9 @@ _TABLES = {
     "export_roads": _of("export_matrix", matrix.roads, "Python bindings, one thread."),
     "export_hostile": _of("export_matrix", matrix.hostile, "embedded device."),
     "export_bounds": _of("export_matrix", theft.bounds, "embedded device."),
+    "scale_constants": _of("scaling", scale.constants, "seconds of a core, counted by the system."),
+    "scale_at_once": _of("scaling", scale.at_once, "one process for each device."),
+    "scale_scenarios": _of("scaling", scale.scenarios, "simulated from the constants above."),
     "theft_bounds": _of("extraction", theft.bounds, _THEFT),
 }
 
