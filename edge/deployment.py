@@ -26,12 +26,14 @@ class RunnerOptions:
         runtime: None for the manifest's own, or `tflite-legacy` for a `.tflite` file.
         threads: threads of the runtime.
         cpus: processor cores that the runner may use, as in `0,2-3`; None for all.
+        profile: inferences under the runtime's profiler before the session begins; None for none. See `edge.profiling`.
     """
 
     runner: str = "auto"
     runtime: str | None = None
     threads: int = 1
     cpus: str | None = None
+    profile: int | None = None
 
 
 DEFAULT = RunnerOptions()
@@ -162,7 +164,11 @@ def runner_words(
         "std": ",".join(map(repr, image.std)),
         "layout": manifest.input.layout,
     }
-    return words if options.cpus is None else words | {"cpus": options.cpus}
+    if options.cpus is not None:
+        words["cpus"] = options.cpus
+    if options.profile is not None:
+        words["profile"] = str(options.profile)
+    return words
 
 
 def _other_runtime(device: OpenDevice, manifest: Manifest, options: RunnerOptions) -> dict[str, str]:

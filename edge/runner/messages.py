@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 import struct
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,8 @@ class Hello:
         policy: the answer policy in force.
         threads: threads of the runtime.
         load_ns: nanoseconds from opening the model to being ready.
+        profile: what an inference is made of, as the runner tells it (`edge.profiling` reads it); None where that was
+            not asked for, or the runtime has no profiler.
     """
 
     runner: str
@@ -54,6 +57,7 @@ class Hello:
     policy: str
     threads: int
     load_ns: int
+    profile: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ class Measurement:
 
 def hello_payload(hello: Hello) -> bytes:
     """JSON, UTF-8: fields may be added without a new version."""
-    return json.dumps(asdict(hello)).encode()
+    return json.dumps({name: value for name, value in asdict(hello).items() if value is not None}).encode()
 
 
 def parse_hello(payload: bytes) -> Hello:
@@ -110,14 +114,16 @@ def parse_hello(payload: bytes) -> Hello:
     """
     try:
         document = json.loads(payload)
-        known = {field.name: document[field.name] for field in fields(Hello)}
+        known = {field.name: document[field.name] for field in fields(Hello) if field.default is MISSING}
+        known["profile"] = document.get("profile")
         height, width, channels = known["image_shape"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ProtocolError(f"the runner's hello cannot be read: {error}") from error
     hello = Hello(**{**known, "image_shape": (height, width, channels)})
     words = (hello.runner, hello.engine, hello.model_sha256, hello.policy)
     numbers = (*hello.image_shape, hello.classes, hello.threads, hello.load_ns)
-    if any(type(word) is not str for word in words) or any(type(number) is not int for number in numbers):
+    typed = all(type(word) is str for word in words) and all(type(number) is int for number in numbers)
+    if not typed or not isinstance(hello.profile, dict | None):
         raise ProtocolError("the runner's hello has fields of the wrong type")
     return hello
 

@@ -81,6 +81,8 @@ def parse_arguments(arguments: list[str]) -> Settings:
     parser.add_argument("--cpus", help="processors to run on, like 0,2-3; default: all")
     # The bundle has looked at it already: it decides which numpy is imported.
     parser.add_argument("--packages", type=Path, help="directory of packages that go before the device's own")
+    # Native runners alone listen to a runtime's profiler.
+    parser.add_argument("--profile", type=int, help="asks for what an inference is made of; this runner tells none")
     found = parser.parse_args(arguments)
     try:
         height, width, channels = (int(n) for n in found.image.split(","))

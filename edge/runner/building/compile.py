@@ -17,7 +17,7 @@ from foundation.errors import ArtifactError
 SOURCES = Path(__file__).parent.parent / "native"
 CORE = (
     *("benchmark", "classifier", "crc32", "fault", "frames", "input_table"),
-    *("main", "model_file", "options", "policy", "portable", "session", "sha256"),
+    *("main", "model_file", "options", "policy", "portable", "profile", "session", "sha256"),
 )
 # No fused multiply-add: two processors are to give equal scores for equal logits.
 _COMPILE = ("-O3", "-fPIE", "-ffp-contract=off")

@@ -59,7 +59,8 @@ bool classifier_load(Classifier *classifier, const Options *options, const void 
     bool made = input_table_make(&classifier->table, options, &classifier->input);
     bool room = classifier->logits && classifier->room.order && classifier->room.values;
     if (!room || !made) return refuse(fault, MODEL_REFUSED, "no memory");
-    return run_first(classifier, options, fault);
+    if (!run_first(classifier, options, fault)) return false;
+    return !options->profile || profile_make(&classifier->profile, options->profile, fault);
 }
 
 void classifier_free(Classifier *classifier) {
@@ -67,6 +68,7 @@ void classifier_free(Classifier *classifier) {
     free(classifier->room.order);
     free(classifier->room.values);
     input_table_free(&classifier->table);
+    profile_free(&classifier->profile);
 }
 
 bool classifier_logits(Classifier *classifier, Fault *fault) {

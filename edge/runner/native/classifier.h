@@ -5,6 +5,7 @@
 #include "engine.h"
 #include "input_table.h"
 #include "options.h"
+#include "profile.h"
 
 typedef struct {
     Tensor input, output;
@@ -13,9 +14,10 @@ typedef struct {
     float *logits;  // [classes], of the last image
     PolicyRoom room;
     uint64_t load_ns, first_ns;
+    Profile profile;
 } Classifier;
 
-// Loads the model, checks that it fits the options and runs it once on a black image.
+// Loads the model, checks that it fits the options and runs it once on a black image; profiles it if the options say so.
 bool classifier_load(Classifier *classifier, const Options *options, const void *model, size_t bytes, Fault *fault);
 
 // Of the engine; what it keeps itself stays.

@@ -18,6 +18,13 @@ typedef struct {
     void *data;
 } Tensor;
 
+// What of an inference a time belongs to: all of it, an operator that the runtime's own kernel computed, a call of a
+// delegate as a whole, or an operator within a delegate.
+typedef enum { STEP_INFERENCE, STEP_OPERATOR, STEP_DELEGATE, STEP_DELEGATED } StepScope;
+
+// Takes one step of an inference; `name` is the callee's for the time of the call.
+typedef void StepSink(void *to, const char *name, StepScope scope, uint64_t ns);
+
 static inline size_t tensor_elements(const Tensor *tensor) {
     size_t elements = 1;
     for (uint32_t axis = 0; axis < tensor->rank; axis++) elements *= (size_t)tensor->shape[axis];
@@ -41,6 +48,13 @@ bool engine_load(const void *model, size_t bytes, uint32_t threads, Tensor *inpu
 
 // One inference, from the input's `data` to the output's.
 bool engine_run(Fault *fault);
+
+// How finely the runtime's profiler tells a delegate's steps, in nanoseconds; 0: it has none.
+extern const uint32_t engine_step_ns;
+
+// One inference of the input's `data` under the runtime's profiler, on a second instance of the loaded model, which the
+// first call makes. Tells every step, in an order that is the same for every inference.
+bool engine_profile(StepSink *tell, void *to, Fault *fault);
 
 #ifdef __cplusplus
 }

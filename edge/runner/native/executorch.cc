@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine.h"
+#include "executorch_tracer.h"
 
 #ifndef EXECUTORCH_VERSION
 #error "-DEXECUTORCH_VERSION=\"...\": the library does not tell its version"
@@ -26,16 +27,24 @@ ThreadPool *get_threadpool();
 }  // namespace executorch::extension::threadpool
 
 using executorch::aten::ScalarType;
+using executorch::extension::BufferDataLoader;
 using executorch::extension::Module;
 using executorch::runtime::Error;
 using executorch::runtime::Program;
 using executorch::runtime::TensorInfo;
 
 extern const char engine_runtime[] = "executorch";
+// XNNPACK's own clock; what ExecuTorch times itself is in nanoseconds.
+extern const uint32_t engine_step_ns = 1000;
 
 namespace {
 
+const void *model_data;
+size_t model_bytes;
 Module *module;
+// A second instance, made once a profile is asked for.
+Module *traced;
+Tracer *tracer;
 executorch::extension::TensorPtr input_tensor;
 std::vector<float> output_values;
 // Of what ExecuTorch logged so far: its first error, and the operators that no linked library has a kernel for.
@@ -70,10 +79,11 @@ bool describe(const TensorInfo &info, Tensor *tensor, Fault *fault) {
     return true;
 }
 
-bool load_module(const void *model, size_t bytes, Fault *fault) {
-    module = new Module(std::make_unique<executorch::extension::BufferDataLoader>(model, bytes));
-    Error error = module->load(Program::Verification::InternalConsistency);
-    if (error == Error::Ok) error = module->load_forward();
+std::unique_ptr<BufferDataLoader> open_model() { return std::make_unique<BufferDataLoader>(model_data, model_bytes); }
+
+bool load_module(Module *loaded, Fault *fault) {
+    Error error = loaded->load(Program::Verification::InternalConsistency);
+    if (error == Error::Ok) error = loaded->load_forward();
     if (error == Error::Ok) return true;
     if (error == Error::OperatorMissing) {
         return refuse(fault, OPERATOR_MISSING, "no kernel for %s", missing_operators.c_str());
@@ -93,7 +103,10 @@ bool engine_load(const void *model, size_t bytes, uint32_t threads, Tensor *inpu
     if (!pool || !pool->_unsafe_reset_threadpool(threads)) {
         return refuse(fault, MODEL_REFUSED, "ExecuTorch cannot start %u threads", threads);
     }
-    if (!load_module(model, bytes, fault)) return false;
+    model_data = model;
+    model_bytes = bytes;
+    module = new Module(open_model());
+    if (!load_module(module, fault)) return false;
     auto meta = module->method_meta("forward");
     if (!meta.ok() || meta->num_inputs() != 1 || meta->num_outputs() != 1) {
         return refuse(fault, MODEL_REFUSED, "the program's forward has not one input and one output");
@@ -120,5 +133,21 @@ bool engine_run(Fault *fault) {
         return refuse(fault, INFERENCE_FAILED, "the program gave %zu bytes", size_t(values.nbytes()));
     }
     memcpy(output_values.data(), values.const_data_ptr(), values.nbytes());
+    return true;
+}
+
+bool engine_profile(StepSink *tell, void *to, Fault *fault) {
+    if (!traced) {
+        tracer = new Tracer;
+        traced = new Module(open_model(), nullptr, nullptr, std::unique_ptr<Tracer>(tracer));
+        if (!load_module(traced, fault)) return false;
+    }
+    tracer->forget();
+    auto outputs = traced->forward(input_tensor);
+    if (!outputs.ok()) {
+        return refuse(fault, INFERENCE_FAILED, "ExecuTorch failed to run the program (error 0x%x)",
+                      unsigned(outputs.error()));
+    }
+    for (const auto &step : tracer->steps) tell(to, step.name.c_str(), step.scope, step.ns);
     return true;
 }

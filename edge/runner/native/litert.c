@@ -8,8 +8,13 @@
 
 const char engine_runtime[] = "tflite";
 
+const uint32_t engine_step_ns = 1000;
+
 // A runner loads one model in its life; LiteRT keeps what it needs of these.
-static LiteRtCompiledModel compiled;
+static LiteRtEnvironment environment;
+static LiteRtModel model;
+static uint32_t threads_wanted;
+static LiteRtCompiledModel compiled, profiled;
 static LiteRtTensorBuffer input_buffer, output_buffer;
 
 const char *engine_version(void) { return "LiteRT " LITERT_VERSION; }
@@ -35,7 +40,7 @@ static bool describe(LiteRtTensor tensor, Tensor *described, LiteRtRankedTensorT
     return true;
 }
 
-static bool find_tensors(LiteRtModel model, LiteRtTensor tensors[2], Fault *fault) {
+static bool find_tensors(LiteRtTensor tensors[2], Fault *fault) {
     LiteRtSignature signature;
     size_t signatures, inputs, outputs;
     if (LiteRtGetNumModelSignatures(model, &signatures) || !signatures ||
@@ -56,22 +61,25 @@ static bool find_tensors(LiteRtModel model, LiteRtTensor tensors[2], Fault *faul
 
 static void keep(void *settings) { (void)settings; }
 
-static bool compile(LiteRtEnvironment environment, LiteRtModel model, uint32_t threads, Fault *fault) {
-    static char settings[32];  // TOML
-    snprintf(settings, sizeof settings, "num_threads = %u\n", threads);
+static bool compile(bool profiling, LiteRtCompiledModel *made, Fault *fault) {
+    static char settings[32], profiler[] = "enable_profiling = true\n";  // TOML
+    snprintf(settings, sizeof settings, "num_threads = %u\n", threads_wanted);
     LiteRtOptions options;
-    LiteRtOpaqueOptions xnnpack;
+    LiteRtOpaqueOptions xnnpack, runtime;
     if (LiteRtCreateOptions(&options) || LiteRtSetOptionsHardwareAccelerators(options, kLiteRtHwAcceleratorCpu) ||
         LiteRtCreateOpaqueOptions("xnnpack", settings, keep, &xnnpack) || LiteRtAddOpaqueOptions(options, xnnpack)) {
         return refuse(fault, MODEL_REFUSED, "LiteRT does not take its options");
     }
-    LiteRtStatus status = LiteRtCreateCompiledModel(environment, model, options, &compiled);
+    if (profiling && (LiteRtCreateOpaqueOptions("runtime_options_string", profiler, keep, &runtime) ||
+                      LiteRtAddOpaqueOptions(options, runtime))) {
+        return refuse(fault, MODEL_REFUSED, "LiteRT does not take its options");
+    }
+    LiteRtStatus status = LiteRtCreateCompiledModel(environment, model, options, made);
     return !status || refuse(fault, MODEL_REFUSED, "LiteRT refuses the model (status %d)", status);
 }
 
-static bool make_buffer(LiteRtEnvironment environment, const LiteRtRankedTensorType *type,
-                        LiteRtTensorBufferRequirements requirements, LiteRtTensorBuffer *buffer, Tensor *tensor,
-                        Fault *fault) {
+static bool make_buffer(const LiteRtRankedTensorType *type, LiteRtTensorBufferRequirements requirements,
+                        LiteRtTensorBuffer *buffer, Tensor *tensor, Fault *fault) {
     LiteRtStatus status = LiteRtCreateManagedTensorBufferFromRequirements(environment, type, requirements, buffer);
     // Host memory stays where it is and wants no lock.
     if (!status) status = LiteRtGetTensorBufferHostMemory(*buffer, &tensor->data);
@@ -84,16 +92,15 @@ bool engine_load(const void *model_data, size_t bytes, uint32_t threads, Tensor 
         {kLiteRtEnvOptionTagAutoRegisterAccelerators, {kLiteRtAnyTypeInt, {.int_value = kLiteRtHwAcceleratorCpu}}},
         {kLiteRtEnvOptionTagMinLoggerSeverity, {kLiteRtAnyTypeInt, {.int_value = kLiteRtLogSeverityError}}},
     };
-    LiteRtEnvironment environment;
+    threads_wanted = threads;
     LiteRtStatus status = LiteRtCreateEnvironment(2, environment_options, &environment);
     if (status) return refuse(fault, MODEL_REFUSED, "LiteRT does not start (status %d)", status);
-    LiteRtModel model;
     status = LiteRtCreateModelFromBuffer(environment, model_data, bytes, &model);
     if (status) return refuse(fault, MODEL_REFUSED, "LiteRT refuses the model (status %d)", status);
     LiteRtTensor tensors[2];
     LiteRtRankedTensorType types[2];
-    if (!find_tensors(model, tensors, fault) || !describe(tensors[0], input, &types[0], fault) ||
-        !describe(tensors[1], output, &types[1], fault) || !compile(environment, model, threads, fault)) {
+    if (!find_tensors(tensors, fault) || !describe(tensors[0], input, &types[0], fault) ||
+        !describe(tensors[1], output, &types[1], fault) || !compile(false, &compiled, fault)) {
         return false;
     }
     LiteRtTensorBufferRequirements needed[2];
@@ -101,11 +108,49 @@ bool engine_load(const void *model_data, size_t bytes, uint32_t threads, Tensor 
         LiteRtGetCompiledModelOutputBufferRequirements(compiled, 0, 0, &needed[1])) {
         return refuse(fault, MODEL_REFUSED, "LiteRT cannot tell what memory the model needs");
     }
-    return make_buffer(environment, &types[0], needed[0], &input_buffer, input, fault) &&
-           make_buffer(environment, &types[1], needed[1], &output_buffer, output, fault);
+    return make_buffer(&types[0], needed[0], &input_buffer, input, fault) &&
+           make_buffer(&types[1], needed[1], &output_buffer, output, fault);
 }
 
 bool engine_run(Fault *fault) {
     LiteRtStatus status = LiteRtRunCompiledModel(compiled, 0, 1, &input_buffer, 1, &output_buffer);
     return !status || refuse(fault, INFERENCE_FAILED, "LiteRT failed to run the model (status %d)", status);
+}
+
+static void tell_events(const LiteRtProfiledEvent *events, int count, StepSink *tell, void *to) {
+    for (int i = 0; i < count; i++) {
+        const LiteRtProfiledEvent *event = &events[i];
+        const char *name = event->tag ? event->tag : "";
+        uint64_t ns = event->elapsed_us * 1000;
+        if (event->type == kLiteRtDefaultEvent && strcmp(name, "Invoke") == 0) {
+            // Not a clock around the run: before and after it the profiler asks for the process's memory, for longer
+            // than an inference takes.
+            tell(to, "", STEP_INFERENCE, ns);
+        } else if (event->type & kLiteRtDelegateProfiledOperatorInvokeEvent) {
+            tell(to, name, STEP_DELEGATED, ns);
+        } else if (event->type & kLiteRtDelegateOperatorInvokeEvent) {
+            tell(to, name, STEP_DELEGATE, ns);
+        } else if (event->type & kLiteRtOperatorInvokeEvent) {
+            tell(to, name, STEP_OPERATOR, ns);
+        }
+    }
+}
+
+bool engine_profile(StepSink *tell, void *to, Fault *fault) {
+    static LiteRtProfiler profiler;
+    if (!profiled && !compile(true, &profiled, fault)) return false;
+    if (!profiler && LiteRtCompiledModelGetProfiler(profiled, &profiler)) {
+        return refuse(fault, INFERENCE_FAILED, "LiteRT gives no profiler");
+    }
+    LiteRtStatus status = LiteRtResetProfiler(profiler);
+    if (!status) status = LiteRtStartProfiler(profiler);
+    if (!status) status = LiteRtRunCompiledModel(profiled, 0, 1, &input_buffer, 1, &output_buffer);
+    int count = 0;
+    if (!status) status = LiteRtStopProfiler(profiler);
+    if (!status) status = LiteRtGetNumProfilerEvents(profiler, &count);
+    LiteRtProfiledEvent *events = !status && count > 0 ? calloc((size_t)count, sizeof *events) : NULL;
+    if (events) status = LiteRtGetProfilerEvents(profiler, count, events);
+    if (events && !status) tell_events(events, count, tell, to);
+    free(events);
+    return (events && !status) || refuse(fault, INFERENCE_FAILED, "LiteRT's profiler fails (status %d)", status);
 }

@@ -13,6 +13,7 @@ typedef struct LiteRtTensorT *LiteRtTensor;
 typedef struct LiteRtOptionsT *LiteRtOptions;
 typedef struct LiteRtOpaqueOptionsT *LiteRtOpaqueOptions;
 typedef struct LiteRtCompiledModelT *LiteRtCompiledModel;
+typedef struct LiteRtProfilerT *LiteRtProfiler;
 typedef struct LiteRtTensorBufferT *LiteRtTensorBuffer;
 typedef struct LiteRtTensorBufferRequirementsT *LiteRtTensorBufferRequirements;
 typedef size_t LiteRtParamIndex;
@@ -57,6 +58,25 @@ typedef struct {
     } value;
 } LiteRtEnvOption;
 
+// What happened within an inference. `type` is a set of bits; times are in microseconds.
+enum {
+    kLiteRtDefaultEvent = 1 << 0,
+    kLiteRtOperatorInvokeEvent = 1 << 1,
+    kLiteRtDelegateOperatorInvokeEvent = 1 << 2,
+    kLiteRtDelegateProfiledOperatorInvokeEvent = 1 << 3
+};
+
+typedef struct {
+    const char *tag;
+    int type;
+    uint64_t start_us, elapsed_us;
+    size_t memory_before[3], memory_after[3];
+    uint64_t metadata[2];
+    int source;
+} LiteRtProfiledEvent;
+
+_Static_assert(sizeof(LiteRtProfiledEvent) == 104, "LiteRT's ProfiledEventData");
+
 LiteRtStatus LiteRtCreateEnvironment(int, const LiteRtEnvOption *, LiteRtEnvironment *);
 LiteRtStatus LiteRtCreateModelFromBuffer(LiteRtEnvironment, const void *, size_t, LiteRtModel *);
 LiteRtStatus LiteRtGetNumModelSignatures(LiteRtModel, LiteRtParamIndex *);
@@ -80,6 +100,12 @@ LiteRtStatus LiteRtGetCompiledModelOutputBufferRequirements(LiteRtCompiledModel,
 LiteRtStatus LiteRtCreateManagedTensorBufferFromRequirements(LiteRtEnvironment, const LiteRtRankedTensorType *,
                                                              LiteRtTensorBufferRequirements, LiteRtTensorBuffer *);
 LiteRtStatus LiteRtGetTensorBufferHostMemory(LiteRtTensorBuffer, void **);
+LiteRtStatus LiteRtCompiledModelGetProfiler(LiteRtCompiledModel, LiteRtProfiler *);
+LiteRtStatus LiteRtStartProfiler(LiteRtProfiler);
+LiteRtStatus LiteRtStopProfiler(LiteRtProfiler);
+LiteRtStatus LiteRtResetProfiler(LiteRtProfiler);
+LiteRtStatus LiteRtGetNumProfilerEvents(LiteRtProfiler, int *);
+LiteRtStatus LiteRtGetProfilerEvents(LiteRtProfiler, int, LiteRtProfiledEvent *);
 LiteRtStatus LiteRtRunCompiledModel(LiteRtCompiledModel, LiteRtParamIndex, size_t, LiteRtTensorBuffer *, size_t,
                                     LiteRtTensorBuffer *);
 

@@ -1,17 +1,18 @@
 #include "options.h"
 
 #include "frames.h"
+#include "profile.h"
 
 const char options_usage[] =
     "usage: runner --runtime=R --model=PATH --sha256=HEX --image=HEIGHT,WIDTH,CHANNELS --mean=M,... --std=S,...\n"
-    "              --layout=nhwc|nchw [--policy=P] [--threads=N] [--cpus=0,2-3]\n";
+    "              --layout=nhwc|nchw [--policy=P] [--threads=N] [--cpus=0,2-3] [--profile=RUNS]\n";
 
 enum { MAX_THREADS = 256 };
 
-typedef enum { RUNTIME, MODEL, SHA256, IMAGE, MEAN, STD, LAYOUT, POLICY, THREADS, CPUS, OPTIONS } Name;
+typedef enum { RUNTIME, MODEL, SHA256, IMAGE, MEAN, STD, LAYOUT, POLICY, THREADS, CPUS, PROFILE, OPTIONS } Name;
 
-static const char *const names[OPTIONS] = {"runtime", "model",  "sha256", "image",   "mean",
-                                           "std",     "layout", "policy", "threads", "cpus"};
+static const char *const names[OPTIONS] = {"runtime", "model",  "sha256",  "image", "mean",   "std",
+                                           "layout",  "policy", "threads", "cpus",  "profile"};
 
 static bool split(int count, char **words, const char *values[OPTIONS]) {
     for (int i = 0; i < count; i++) {
@@ -121,6 +122,10 @@ OptionsStatus options_read(int count, char **words, Options *options, Fault *fau
     if (values[THREADS]) {
         const char *end = read_number(values[THREADS], MAX_THREADS, &options->threads);
         if (!end || *end || !options->threads) return OPTIONS_USAGE;
+    }
+    if (values[PROFILE]) {
+        const char *end = read_number(values[PROFILE], MAX_PROFILE_RUNS, &options->profile);
+        if (!end || *end || !options->profile) return OPTIONS_USAGE;
     }
     options->runtime = values[RUNTIME];
     options->model = values[MODEL];

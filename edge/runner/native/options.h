@@ -14,6 +14,7 @@ typedef struct {
     bool planar;         // layout nchw
     Policy policy;
     uint32_t threads;
+    uint32_t profile;  // inferences under the runtime's profiler; 0: none
     bool pinned;
     unsigned long cpus[MAX_CPUS / (8 * sizeof(unsigned long))];
 } Options;

@@ -14,15 +14,23 @@ static bool send_hello(Session *session) {
     char policy[POLICY_TEXT];
     policy_write(&options->policy, policy);
     enum { ROOM = 1024 };
-    char *json = (char *)stream_payload(session->stream, ROOM);
+    char *json = (char *)stream_payload(session->stream, ROOM + profile_room(&classifier->profile));
     if (!json) return false;
-    int length = snprintf(json, ROOM,
-                          "{\"runner\": \"edgecat-native 1\", \"engine\": \"%.200s\", \"model_sha256\": \"%s\", "
-                          "\"image_shape\": [%u, %u, %u], \"classes\": %u, \"policy\": \"%s\", \"threads\": %u, "
-                          "\"load_ns\": %llu}",
-                          engine_version(), session->sha256, options->height, options->width, options->channels,
-                          classifier->classes, policy, options->threads, (unsigned long long)classifier->load_ns);
-    return stream_send(session->stream, HELLO, 0, (size_t)length);
+    size_t length =
+        (size_t)snprintf(json, ROOM,
+                         "{\"runner\": \"edgecat-native 1\", \"engine\": \"%.200s\", \"model_sha256\": \"%s\", "
+                         "\"image_shape\": [%u, %u, %u], \"classes\": %u, \"policy\": \"%s\", \"threads\": %u, "
+                         "\"load_ns\": %llu",
+                         engine_version(), session->sha256, options->height, options->width, options->channels,
+                         classifier->classes, policy, options->threads, (unsigned long long)classifier->load_ns);
+    if (options->profile) {
+        static const char key[] = ", \"profile\": ";
+        memcpy(json + length, key, sizeof key - 1);
+        length += sizeof key - 1;
+        length += profile_write(&classifier->profile, json + length);
+    }
+    json[length++] = '}';
+    return stream_send(session->stream, HELLO, 0, length);
 }
 
 static bool check_query(const Session *session, const Frame *frame, uint32_t *count, Fault *fault) {

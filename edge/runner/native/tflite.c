@@ -3,6 +3,8 @@
 #include "tflite_api.h"
 
 const char engine_runtime[] = "tflite";
+// TFLite's C API tells no profile.
+const uint32_t engine_step_ns = 0;
 
 // A runner loads one model in its life.
 static TfLiteInterpreter *interpreter;
@@ -74,4 +76,9 @@ bool engine_load(const void *model_data, size_t bytes, uint32_t threads, Tensor 
 bool engine_run(Fault *fault) {
     if (TfLiteInterpreterInvoke(interpreter) == kTfLiteOk) return true;
     return refuse(fault, INFERENCE_FAILED, "TFLite failed to run the model: %s", said);
+}
+
+bool engine_profile(StepSink *tell, void *to, Fault *fault) {
+    (void)tell, (void)to;
+    return refuse(fault, UNSUPPORTED, "TFLite's C API tells no profile");
 }

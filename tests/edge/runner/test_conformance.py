@@ -331,8 +331,26 @@ def test_settings_that_do_not_fit_together_are_refused(
     assert words
 
 
+@each_runtime
+def test_a_profile_is_told_where_the_runtime_has_one_and_answers_stay_as_they_are(
+    kind: RunnerKind,
+    start: Callable[..., RunnerProcess],
+    images: NDArray[np.uint8],
+    logits: NDArray[np.float32],
+) -> None:
+    process = start(profile="2")
+    profile = process.hello().profile
+    assert (profile is None) == (kind.name.startswith("python") or kind.name.endswith("tflite"))
+    if profile is not None:
+        assert profile["runs"] == 2
+        assert [len(step["ns"]) for step in profile["steps"] if step["scope"] == "inference"] == [2]
+    np.testing.assert_array_equal(ask(process, images[:20]).top1(), logits[:20].argmax(1))
+
+
 @one_model
-@pytest.mark.parametrize("changes", [{"threads": "many"}, {"layout": "nwhc"}, {"colour": "red"}], ids="-".join)
+@pytest.mark.parametrize(
+    "changes", [{"threads": "many"}, {"layout": "nwhc"}, {"colour": "red"}, {"profile": "some"}], ids="-".join
+)
 def test_a_command_line_that_cannot_be_read_ends_without_a_frame(
     start: Callable[..., RunnerProcess], changes: dict[str, str]
 ) -> None:

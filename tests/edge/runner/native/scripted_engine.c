@@ -41,3 +41,19 @@ bool engine_run(Fault *fault) {
     memcpy(output_data, (const uint8_t *)(script + 1) + row * output_bytes, output_bytes);
     return row != script->failing_row || refuse(fault, INFERENCE_FAILED, "the script says so");
 }
+
+const uint32_t engine_step_ns = 1000;
+
+// A name that JSON cannot carry as it is, and a time that says which call it was of. A script that fails at row
+// `CHANGING_STEPS` has another step at every other call.
+bool engine_profile(StepSink *tell, void *to, Fault *fault) {
+    enum { CHANGING_STEPS = 0xFFFF };
+    static uint32_t calls;
+    calls++;
+    if (!engine_run(fault)) return false;
+    tell(to, "a \"quoted\\ name\n\xff", STEP_DELEGATED, calls);
+    tell(to, "", STEP_DELEGATE, 2 * calls);
+    tell(to, script->failing_row == CHANGING_STEPS && calls % 2 ? "odd" : "op", STEP_OPERATOR, UINT64_MAX);
+    tell(to, "", STEP_INFERENCE, 4 * calls);
+    return true;
+}

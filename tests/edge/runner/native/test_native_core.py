@@ -378,3 +378,40 @@ def test_ranges_and_lists_of_processors_are_read(talk: Talk) -> None:
     assert read_frame(process.stdout.read).kind == Kind.HELLO
     assert sorted(os.sched_getaffinity(process.pid)) == mine
     process.communicate(timeout=10)
+
+
+# --- profile
+
+
+def test_a_profile_holds_every_step_of_every_inference_after_the_warm_up(talk: Talk) -> None:
+    session = talk(Script(rows=np.zeros((1, 4), np.float32)), query(pixels(0)), profile="3")
+    assert parse_hello(session.frames[0].payload).profile == {
+        "runs": 3,
+        "resolution_ns": 1000,
+        "steps": [
+            {"name": 'a "quoted\\ name??', "scope": "delegated", "ns": [6, 7, 8]},
+            {"name": "", "scope": "delegate", "ns": [12, 14, 16]},
+            {"name": "op", "scope": "operator", "ns": [99999999999] * 3},
+            {"name": "", "scope": "inference", "ns": [24, 28, 32]},
+        ],
+    }
+    assert session.frames[1].kind == Kind.ANSWER
+    assert parse_hello(talk(Script()).frames[0].payload).profile is None
+
+
+def test_the_longest_profile_fits_into_hello(talk: Talk) -> None:
+    profile = parse_hello(talk(Script(), profile="1000").frames[0].payload).profile
+    assert profile is not None
+    assert [len(step["ns"]) for step in profile["steps"]] == [1000] * 4
+
+
+def test_steps_that_change_from_inference_to_inference_are_no_profile(talk: Talk) -> None:
+    session = talk(Script(rows=np.zeros((1, 4), np.float32), failing_row=0xFFFF), profile="3")
+    assert session.code == 1
+    assert parse_error(session.frames[0].payload)[0] == Fault.MODEL_REFUSED
+
+
+@pytest.mark.parametrize("runs", ["0", "1001", "-1", "1.5", "many", ""])
+def test_a_count_of_profiled_inferences_that_cannot_be_is_no_command_line(talk: Talk, runs: str) -> None:
+    session = talk(Script(), profile=runs)
+    assert (session.code, session.frames) == (2, [])
