@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from edgecat.sweeps.pools import Device
@@ -29,15 +29,17 @@ _LOOPBACK = "127.0.0.1"
 # cannot have our workers run what they like. No word to Ray's makers.
 _LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
 
+Work = Callable[[Step, Device | None], Outcome]
+
 
 class RayExecutor:
     """Does steps on Ray; made by `on_this_machine` or `on_cluster`."""
 
-    def __init__(self, ray: Any, capacity: int, absent: frozenset[str] = frozenset()) -> None:
+    def __init__(self, ray: Any, capacity: int, work: Work, absent: frozenset[str] = frozenset()) -> None:
         self._ray = ray
         self.capacity = capacity
         self._absent = absent
-        self._perform = ray.remote(max_retries=0, num_cpus=1)(perform)
+        self._perform = ray.remote(max_retries=0, num_cpus=1)(work)
         self._begun: dict[Any, Step] = {}
 
     def start(self, step: Step, device: Device | None) -> None:
@@ -69,12 +71,13 @@ class RayExecutor:
 
 
 @contextlib.contextmanager
-def on_this_machine(workers: int | None, devices: Sequence[Device]) -> Iterator[RayExecutor]:
+def on_this_machine(workers: int | None, devices: Sequence[Device], work: Work = perform) -> Iterator[RayExecutor]:
     """A Ray of our own, gone with the `with` block, or with this process.
 
     Args:
         workers: steps at once; None: as many as there are cores.
         devices: each becomes a resource.
+        work: does a step.
 
     Raises:
         UsageError: Ray is not installed, or does not start.
@@ -97,7 +100,7 @@ def on_this_machine(workers: int | None, devices: Sequence[Device]) -> Iterator[
         )
         if ray.util.get_node_ip_address() != _LOOPBACK:
             raise UsageError("this Ray listens to other machines", hint="install the ray that constraints.txt names")
-        executor = RayExecutor(ray, count)
+        executor = RayExecutor(ray, count, work)
         try:
             yield executor
         except BaseException:
@@ -133,7 +136,7 @@ def on_cluster(address: str, workers: int | None, devices: Sequence[Device]) -> 
                     f"no machine of the cluster has {device.name}", hint=f"where it is: ray start … {flag}"
                 )
         count = workers or max(int(has.get("CPU", 1)), 1)
-        executor = RayExecutor(ray, count, frozenset(device.resource for device in absent))
+        executor = RayExecutor(ray, count, perform, frozenset(device.resource for device in absent))
         try:
             yield executor
         except BaseException:
