@@ -170,7 +170,7 @@ def _markdown(found: History, pictures: Sequence[tuple[str, str]]) -> str:
         lines += [markdown_row(("---", "---", "---:", "---:", "---:", "---:", "---"))]
         lines += [markdown_row(_cells(point)) for point in line.points]
         lines += ["", *_reasons(line)]
-    lines += ["Each run against the one before it; **worse** and **better** are significant at 5 %, and 1 % or more."]
+    lines += ["Each run against the one before it; **worse** and **better** are more than chance."]
     return "\n".join(lines) + "\n"
 
 

@@ -85,7 +85,7 @@ def _verdict(change: Change, of_a: int, of_b: int) -> tuple[Verdict, str | None]
     if change.p_value is None:
         return "not tested", (
             f"{of_a} and {of_b} processes: fewer than {FEWEST} cannot tell a change from the luck of a process "
-            "(edgecat bench --repeats 8)"
+            "(edgecat bench --repeats 10)"
         )
     if not change.significant:
         return "no change", None

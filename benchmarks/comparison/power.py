@@ -32,8 +32,8 @@ from foundation.progress import SILENT, Progress
 Raw = dict[str, JsonValue]
 
 LAYERS, SLOWER_LAYERS = 20, 22
-REPEATS = 8
-PAIRS, QUICK_PAIRS = 100, 6
+REPEATS = 10
+PAIRS, QUICK_PAIRS = 100, 3
 _SIDE, _CHANNELS, _CLASSES = 32, 24, 4
 _REQUEST = BenchmarkRequest(warmup_runs=20, min_runs=100, min_seconds=0.2, max_seconds=1.0)
 # A run's samples that are kept for each process: enough for its median.

@@ -27,8 +27,8 @@ class Row(Model):
             interval.
         effect: of latency: Cliff's delta of all samples.
         units_a, units_b: what stands for independent samples: processes, test images, seeds.
-        verdict: `worse` and `better` only where the difference is significant at 5 %. Worse is slower, less accurate,
-            and for fidelity a victim that is easier to steal.
+        verdict: `worse` and `better` only where the difference is more than chance (docs/compare.md). Worse is slower,
+            less accurate, and for fidelity a victim that is easier to steal.
         reason: why it was not tested.
         notes: what a reader should know of the conditions.
     """

@@ -68,7 +68,10 @@ def markdown(comparison: Comparison) -> str:
             lines.append(markdown_row([safe(cell) for cell in shown]))
         lines.append("")
     lines += [f"- {safe(remark)}" for remark in remarks(comparison)]
-    lines += ["", "Worse: slower, less accurate, or a victim that is easier to steal; significant at 5 %."]
+    lines += [
+        "",
+        "Worse: slower, less accurate, or a victim that is easier to steal, and more than chance (docs/compare.md).",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -112,7 +112,7 @@ def as_records(told: Sequence[Told], content: str, origin: Origin, path: Path) -
     repeats: dict[str, int] = {}
     records: list[Record] = [device]
     for one in told:
-        name = origin.artifact or one.artifact or model_name(path.name)
+        name = origin.artifact or one.artifact or path.stem
         repeats[name] = repeats.get(name, -1) + 1
         records.append(_latency(one, name, repeats[name], run_id, created, origin.device_kind))
     return records

@@ -72,7 +72,7 @@ def compare(
     """Hold run B against run A: latency, accuracy, fidelity; like with like, and what is more than chance.
 
     Unlike conditions are refused (exit code 2). Samples of one process are no independent samples: latency is tested
-    where both sides have at least 4 processes (edgecat bench --repeats). See docs/compare.md.
+    where both sides have at least 5 processes (edgecat bench --repeats). See docs/compare.md.
     """
     with Output(json) as output:
         origin = _origin(kind, device, artifact)
