@@ -49,11 +49,14 @@ executorch::extension::TensorPtr input_tensor;
 std::vector<float> output_values;
 // Of what ExecuTorch logged so far: its first error, and the operators that no linked library has a kernel for.
 std::string first_error, missing_operators;
+// A fault has room for no more; a program may lack operators without end.
+constexpr size_t longest_list = 1500;
 
 void keep_missing(std::string_view message) {
     constexpr std::string_view told = "Missing operator: [";
     size_t name = message.find("] ");
     if (message.substr(0, told.size()) != told || name == message.npos) return;
+    if (missing_operators.size() > longest_list) return;
     std::string listed = ", " + missing_operators + ", ", wanted = ", " + std::string(message.substr(name + 2));
     if (listed.find(wanted + ", ") != listed.npos) return;
     missing_operators += missing_operators.empty() ? wanted.substr(2) : wanted;
@@ -64,8 +67,11 @@ void hear(et_timestamp_t, et_pal_log_level_t level, const char *file, const char
           size_t length) {
     if (level != kError && level != kFatal) return;
     fprintf(stderr, "%s:%zu] %.*s\n", file, line, int(length), message);
-    if (first_error.empty()) first_error.assign(message, length);
-    keep_missing({message, length});
+    // Names come from the file: whatever is in them, a fault is one line of text.
+    std::string text(message, length);
+    for (char &letter : text) letter = letter >= ' ' && letter <= '~' ? letter : '?';
+    if (first_error.empty()) first_error = ": " + text;
+    keep_missing(text);
 }
 
 bool describe(const TensorInfo &info, Tensor *tensor, Fault *fault) {
@@ -88,7 +94,7 @@ bool load_module(Module *loaded, Fault *fault) {
     if (error == Error::OperatorMissing) {
         return refuse(fault, OPERATOR_MISSING, "no kernel for %s", missing_operators.c_str());
     }
-    return refuse(fault, MODEL_REFUSED, "ExecuTorch refuses the program (error 0x%x): %s", unsigned(error),
+    return refuse(fault, MODEL_REFUSED, "ExecuTorch refuses the program (error 0x%x)%s", unsigned(error),
                   first_error.c_str());
 }
 
