@@ -1,0 +1,1 @@
+"""What `benchmarks.latency_agreement` holds our latency against."""
