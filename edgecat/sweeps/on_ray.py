@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -83,7 +84,7 @@ def on_this_machine(workers: int | None, devices: Sequence[Device], work: Work =
         UsageError: Ray is not installed, or does not start.
     """
     count = workers or cores()
-    os.environ.update(_LOCAL | {"RAY_AUTH_TOKEN": secrets.token_hex(32)})
+    _keep_to_ourselves()
     ray = _ray()
     # Short: sockets stand in there, and their names have 107 bytes.
     place = tempfile.mkdtemp(prefix="edgecat-ray-")
@@ -144,6 +145,17 @@ def on_cluster(address: str, workers: int | None, devices: Sequence[Device]) -> 
             raise
     finally:
         ray.shutdown()
+
+
+def _keep_to_ourselves() -> None:
+    """Say how Ray is to be, before it is loaded: it reads its environment only then."""
+    if "ray" in sys.modules and any(os.environ.get(name) != value for name, value in _LOCAL.items()):
+        raise UsageError(
+            "this process has loaded Ray already, as it listens to other machines",
+            hint="run the sweep in a process of its own, or give the address of your cluster",
+        )
+    os.environ.update(_LOCAL)
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 def _ray() -> Any:
