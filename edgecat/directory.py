@@ -7,7 +7,7 @@ ledger.sqlite   every query paid for, and its answer; with several targets, ledg
 copycats/       the stolen networks, as checkpoints
 queried/        some of the images that were asked about
 results.jsonl   the records: what was measured
-report.html     the same for people; report.md, plots/
+report.html     the same for people; report.md, plots/, tables/ (CSV)
 """
 
 from __future__ import annotations

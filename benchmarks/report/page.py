@@ -16,6 +16,7 @@ from benchmarks.record_set import RecordSet
 from benchmarks.records import DeviceKind, Record, Victim
 from benchmarks.report import plots, tables, words
 from benchmarks.report.content import Code, Picture, Report, Section, Table, drawn
+from benchmarks.report.csv_files import csv_files
 from benchmarks.report.defences import detection_section, policies_section, policies_verdict
 from benchmarks.report.drawing import Drawing
 from benchmarks.report.pictures import contact_sheet
@@ -38,7 +39,7 @@ def write_report(
     queried: Sequence[QueriedImages] = (),
     readings: Sequence[Readings] = (),
 ) -> Path:
-    """Write `report.html` (one file that needs no other), `report.md` and `plots/`.
+    """Write `report.html` (one file that needs no other), `report.md`, `plots/`, and `tables/` of CSV files.
 
     Args:
         records: of one run, or of runs that belong together. Whatever is missing is left out.
@@ -71,6 +72,8 @@ def write_report(
         write_bytes(out_dir / "plots" / f"{drawing.name}.png", drawing.png)
     for name, png in report.pictures.items():
         write_bytes(out_dir / "plots" / name, png)
+    for name, content in csv_files(held, summarise(held.records)).items():
+        write_text(out_dir / "tables" / f"{name}.csv", content)
     write_text(out_dir / "report.md", environment.get_template("report.md.j2").render(report=report))
     page = out_dir / "report.html"
     write_text(page, environment.get_template("report.html.j2").render(report=report))

@@ -82,7 +82,7 @@ def test_a_run_leaves_everything_in_one_directory(walked: Walked) -> None:
     left = {name for name in walked.left if not name.startswith(".")}
     expected = {"run.toml", "victim", "artifacts", "ledger.sqlite", "results.jsonl", "report.html", "report.md"}
     expected |= {"copycats", "queried"}
-    assert expected <= left <= expected | {"plots"}
+    assert expected <= left <= expected | {"plots", "tables"}
     assert walked.checkpoint.is_file()
     assert not list(walked.directory.rglob("*.partial"))
     assert len(queries(walked.directory / "ledger.sqlite")) == 2 * 200
