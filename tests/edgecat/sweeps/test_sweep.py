@@ -30,6 +30,7 @@ SWEEP = """
 data = "{data}"
 recipes = ["tflite_int8"]
 budgets = [30]
+strategies = ["random"]
 quick = true
 baseline = false
 gains = false
