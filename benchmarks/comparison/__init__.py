@@ -15,9 +15,10 @@ from benchmarks.comparison.conditions import NAMES, notes
 from benchmarks.comparison.loading import Run, load_records, load_run
 from benchmarks.comparison.pairing import Measured, Pairs, pair
 from benchmarks.comparison.rows import METRICS, Comparison, Metric, Row, judged
+from benchmarks.comparison.within import between
 from foundation.errors import UsageError
 
-__all__ = ["METRICS", "Comparison", "Metric", "Row", "Run", "compare", "judged", "load_records", "load_run"]
+__all__ = ["METRICS", "Comparison", "Metric", "Row", "Run", "between", "compare", "judged", "load_records", "load_run"]
 
 _M = TypeVar("_M", bound=Measured)
 
@@ -52,7 +53,9 @@ def compare(
     if "latency" in metrics:
         gather(*_renamed(latency.series_of(a.held), latency.series_of(b.held)), latency.row)
     if "accuracy" in metrics:
-        gather(shares.accuracies_of(a.held), shares.accuracies_of(b.held), shares.accuracy_row)
+        # One run's victim against itself is no comparison.
+        whole = a.held.victim is not b.held.victim
+        gather(shares.accuracies_of(a.held, whole), shares.accuracies_of(b.held, whole), shares.accuracy_row)
     if "fidelity" in metrics:
         gather(shares.fidelities_of(a.held), shares.fidelities_of(b.held), shares.fidelity_row)
     _demand(a, b, gathered, rows)

@@ -109,11 +109,11 @@ def write(found: History, directory: Path) -> Path:
 def _apart(run: Run) -> list[Run]:
     """The runs of one record file: a new one begins with another `run_id`, or where a process's number comes again."""
     parts: list[list[Record]] = []
-    seen: set[tuple[str, str, int]] = set()
+    seen: set[tuple[str, str | None, str, int]] = set()
     others = [record for record in run.held.records if not isinstance(record, Latency)]
     last = None
     for record in (record for record in run.held.records if isinstance(record, Latency)):
-        key = (record.artifact, record.device_kind, record.repeat)
+        key = (record.artifact, record.artifact_sha256, record.device_kind, record.repeat)
         if record.run_id != last or key in seen:
             parts.append([])
             seen, last = set(), record.run_id

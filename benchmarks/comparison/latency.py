@@ -47,9 +47,13 @@ class Series:
 def series_of(held: RecordSet) -> list[Series]:
     """The latencies of a run. Of a process that is told of twice (a run that was resumed) the later record counts."""
     groups: dict[tuple[str, Regime], dict[tuple[str, int], Latency]] = {}
-    for record in held.records:
-        if isinstance(record, Latency) and (record.raw_us or record.latency_us or record.reported):
-            group = groups.setdefault((record.artifact, tuple(of_latency(held, record).items())), {})
+    latencies = [record for record in held.records if isinstance(record, Latency)]
+    several = _of_several_files(latencies)
+    for record in latencies:
+        if record.raw_us or record.latency_us or record.reported:
+            # Files of one name that were measured in turns are told apart by their content.
+            mark = f" #{(record.artifact_sha256 or '')[:8]}" if (record.run_id, record.artifact) in several else ""
+            group = groups.setdefault((record.artifact + mark, tuple(of_latency(held, record).items())), {})
             # Measured anew with other minima, or another file under the name: what was before is no repeat of it.
             for key in [key for key, old in group.items() if key[0] == record.run_id and not same_series(old, record)]:
                 del group[key]
@@ -71,6 +75,14 @@ def row(a: Series, b: Series, notes: list[str], generator: np.random.Generator) 
             reason = f"no samples from {', '.join(sorted(tools))}: {name} are set side by side"
             return _row(a, b, (x, y), None, "not tested", reason, notes)
     return None
+
+
+def _of_several_files(latencies: Sequence[Latency]) -> set[tuple[str, str]]:
+    """Run and artefact of names that stand for several files."""
+    files: dict[tuple[str, str], set[str | None]] = {}
+    for record in latencies:
+        files.setdefault((record.run_id, record.artifact), set()).add(record.artifact_sha256)
+    return {key for key, digests in files.items() if len(digests) > 1}
 
 
 def _number(record: Latency, number: str) -> float | None:

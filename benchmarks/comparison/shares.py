@@ -42,11 +42,11 @@ class Judged:
     hits: dict[int, NDArray[np.bool_]]
 
 
-def accuracies_of(held: RecordSet) -> list[Judged]:
-    """The float victim and every artefact that answered on a device."""
+def accuracies_of(held: RecordSet, victim_too: bool = True) -> list[Judged]:
+    """The float victim, if it is wanted, and every artefact that answered on a device."""
     found, victim = [], held.victim
     labels = None if victim is None else np.asarray(victim.labels, np.int64)
-    if victim is not None and labels is not None:
+    if victim_too and victim is not None and labels is not None:
         hits = labels == np.asarray(victim.predictions, np.int64)
         split = {SPLIT: split_of(held)}
         found.append(Judged("float victim", split, None, victim.accuracy, len(labels), {0: hits}))

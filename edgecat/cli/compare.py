@@ -12,7 +12,7 @@ from edgecat.cli.output import Output, aligned
 from foundation.errors import CheckFailed, DataError, UsageError
 
 if TYPE_CHECKING:
-    from benchmarks.comparison import Comparison, Metric
+    from benchmarks.comparison import Comparison, Metric, Run
     from benchmarks.importers import Origin
 
 OptionalStr = Optional[str]  # noqa: UP045
@@ -36,6 +36,14 @@ def compare(
             metavar="SHARE",
             help="Exit with 1 if something is significantly worse by more than this: 5% slower, 5 points less "
             "accurate, or 5 points easier to steal.",
+        ),
+    ] = None,
+    between: Annotated[
+        Optional[tuple[str, str]],  # noqa: UP045
+        typer.Option(
+            "--between",
+            metavar="A B",
+            help="Two artefacts of one run against each other: names, model files, or digits of their SHA-256.",
         ),
     ] = None,
     vary: Annotated[
@@ -81,13 +89,11 @@ def compare(
             _append(runs, into, origin, output)
         elif history:
             _history(runs, out, origin, output)
-        elif len(runs) != 2:
-            raise UsageError(f"{len(runs)} runs given", hint="compare two, or more with --history")
         else:
             from benchmarks.comparison import compare as hold
-            from benchmarks.comparison import judged, load_run
+            from benchmarks.comparison import judged
 
-            a, b = (load_run(path, origin, output) for path in runs)
+            a, b = _sides(runs, between, origin, output)
             found = hold(a, b, metrics, vary or ())
             if bound is not None:
                 found = judged(found, bound)
@@ -115,6 +121,22 @@ def _text(found: Comparison) -> str:
     for device, rows in table.by_device(found):
         lines += ["", device, *aligned([table.HEAD, *(table.cells(row) for row in rows)])]
     return "\n".join([*lines, "", *table.remarks(found), table.verdict(found)])
+
+
+def _sides(
+    paths: list[Path], between: tuple[str, str] | None, origin: Origin | None, output: Output
+) -> tuple[Run, Run]:
+    from benchmarks.comparison import between as both
+    from benchmarks.comparison import load_run
+
+    if between is not None:
+        if len(paths) != 1:
+            raise UsageError(f"--between is said of one run, {len(paths)} given", hint="or leave it out")
+        return both(load_run(paths[0], origin, output), *between)
+    if len(paths) != 2:
+        raise UsageError(f"{len(paths)} runs given", hint="compare two, one with --between, or more with --history")
+    a, b = (load_run(path, origin, output) for path in paths)
+    return a, b
 
 
 def _append(paths: list[Path], into: Path, origin: Origin | None, output: Output) -> None:

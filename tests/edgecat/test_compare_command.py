@@ -99,6 +99,8 @@ def test_many_runs_make_a_history(edgecat_here: Edgecat, before: Path, tmp_path:
     ("words", "code", "said"),
     [
         (("{before}",), 2, "1 runs given"),
+        (("{before}", "{before}", "--between", "a", "b"), 2, "--between is said of one run"),
+        (("{before}", "--between", "tflite_int8", "tflite_fp32"), 4, "holds nothing of tflite_fp32"),
         (("{before}", "{before}", "--metric", "beauty"), 2, "no such metric"),
         (("{before}", "{before}", "--fail-on", "much"), 2, "no share"),
         (("{before}", "{before}", "--kind", "toaster"), 2, "no kind of device"),

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from fabricated_records import RecordMaker, whole_run
 
-from benchmarks.comparison import Comparison, Row, Run, compare, judged
+from benchmarks.comparison import Comparison, Row, Run, between, compare, judged
 from benchmarks.comparison.table import by_device, markdown
 from benchmarks.importers.told import Origin, Told, as_records
 from benchmarks.record_set import RecordSet
 from benchmarks.records import Conditions, Latency, LatencyConfig, Record, Reported
-from foundation.errors import UsageError
+from foundation.errors import DataError, UsageError
 
 FOUR_THREADS = LatencyConfig(threads=4, warmup_runs=1, min_runs=1, min_seconds=0, max_seconds=1)
 
@@ -191,6 +191,49 @@ def test_a_less_accurate_artefact_is_worse_and_another_test_split_is_refused() -
         compare(a, run(other), ["accuracy"])
 
 
+def in_turns(*median_us: float) -> list[Record]:
+    """Files of one name, measured in turns within one run."""
+    maker = RecordMaker(images=20)
+    luck = np.random.default_rng(0).normal(1, 0.01, (6, len(median_us)))
+    turns = [
+        maker.latency("tflite_int8", median_us=us * float(luck[k, n])).model_copy(
+            update={"repeat": k, "order": n, "artifact_sha256": f"{n}" * 64}
+        )
+        for k in range(6)
+        for n, us in enumerate(median_us)
+    ]
+    return [maker.device(), *turns]
+
+
+def test_two_builds_measured_in_turns_are_held_against_each_other() -> None:
+    both = run(in_turns(600, 690))
+    row = only(compare(*between(both, "000000", "111111")))
+    assert (row.what, row.units_a, row.units_b, row.verdict) == ("tflite_int8", 6, 6, "worse")
+    with pytest.raises(DataError, match="2 files of the name tflite_int8"):
+        between(both, "tflite_int8", "111111")
+    with pytest.raises(DataError, match="nothing of executorch_fp32"):
+        between(both, "000000", "executorch_fp32")
+    assert [(row.what, row.verdict) for row in compare(both, both).rows] == [
+        ("tflite_int8 #00000000", "no change"),
+        ("tflite_int8 #11111111", "no change"),
+    ]
+
+
+def test_two_artefacts_of_one_run_are_compared_in_all_that_both_have() -> None:
+    maker = RecordMaker(images=400)
+    records: list[Record] = [maker.context(), maker.victim(), maker.device()]
+    for name, disagreement in (("tflite_fp32", 0.2), ("tflite_int8", 0.4)):
+        records += [maker.accuracy_on_device(name), maker.latency(name)]
+        records += [maker.attack(name, seed, disagreement=disagreement) for seed in range(3)]
+    rows = compare(*between(run(records), "tflite_fp32", "tflite_int8")).rows
+    assert [(row.metric, row.verdict) for row in rows] == [
+        ("latency", "not tested"),
+        ("accuracy", "no change"),
+        ("fidelity", "better"),
+    ]
+    assert rows[0].what == "tflite_fp32 / tflite_int8"
+
+
 def test_fail_on_names_what_is_worse_by_more() -> None:
     found = compare(run(bench()), run(bench(690, seed=1)))
     assert judged(found, 0.05).failed == ["latency of tflite_int8"]
@@ -198,9 +241,13 @@ def test_fail_on_names_what_is_worse_by_more() -> None:
     assert judged(compare(run(bench()), run(bench(510, seed=1))), 0.05).failed == []
 
 
-def test_a_table_for_a_pull_request_keeps_kinds_of_device_apart(maker: RecordMaker) -> None:
-    both = [*whole_run(maker), maker.device("physical"), maker.latency("tflite_int8", "physical")]
-    found = compare(run(both, "be|fore"), run(both, "after"), ["latency", "accuracy"])
+def on_two_kinds() -> list[Record]:
+    maker = RecordMaker()
+    return [*whole_run(maker), maker.device("physical"), maker.latency("tflite_int8", "physical")]
+
+
+def test_a_table_for_a_pull_request_keeps_kinds_of_device_apart() -> None:
+    found = compare(run(on_two_kinds(), "be|fore"), run(on_two_kinds(), "after"), ["latency", "accuracy"])
     assert [device for device, _ in by_device(found)] == [
         "in process",
         "embedded",
