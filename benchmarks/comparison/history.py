@@ -129,20 +129,21 @@ def _points(series: list[tuple[str, latency.Series]]) -> list[Point]:
     points: list[Point] = []
     before: latency.Series | None = None
     for name, one in dated:
-        middle = one.told("p50") or one.told("mean")
-        if middle is None:
+        # As `compare` takes it, where there are samples.
+        medians = [float(np.median(samples)) for samples in one.processes]
+        medians = medians or [told for told in (one.told("p50") or one.told("mean"),) if told]
+        if not medians:
             continue
-        points.append(_point(name, one, middle, before))
+        points.append(_point(name, one, medians, before))
         before = one
     return points
 
 
-def _point(name: str, one: latency.Series, middle: float, before: latency.Series | None) -> Point:
-    medians = [float(np.median(samples)) for samples in one.processes] or [middle]
+def _point(name: str, one: latency.Series, medians: list[float], before: latency.Series | None) -> Point:
     point = Point(
         run=name,
         created=min(record.created for record in one.records),
-        p50_us=middle,
+        p50_us=float(np.median(medians)),
         low_us=min(medians),
         high_us=max(medians),
         processes=len(one.records),

@@ -44,7 +44,7 @@ def _panel(axes: Axes, line: Line, row: int) -> None:
             )  # fmt: skip
     axes.set_title(plain(f"{line.artifact} · {line.device}"))
     axes.set_ylabel("p50, µs")
-    step = max(1, -(-len(places) // 8))
+    step = max(1, -(-len(places) // 6))
     axes.set_xticks(places[::step], [f"{point.created:%m-%d %H:%M}" for point in line.points[::step]])
     spread = max(float(high.max() - low.min()), 0.05 * float(middle.mean()))
     axes.set_ylim(max(0.0, float(low.min()) - 0.2 * spread), float(high.max()) + 0.35 * spread)
