@@ -86,12 +86,17 @@ def _memory(found: Sequence[Memory]) -> Memory:
 def _validity(found: Sequence[Validity]) -> Validity:
     drifts = [one.drift for one in found if one.drift is not None]
     return Validity(
-        min_runs_met=all(one.min_runs_met for one in found),
-        min_seconds_met=all(one.min_seconds_met for one in found),
+        min_runs_met=_all([one.min_runs_met for one in found]),
+        min_seconds_met=_all([one.min_seconds_met for one in found]),
         throttled=_any([one.throttled for one in found]),
         drift=max(drifts, key=abs, default=None),
         drifted=_any([one.drifted for one in found]),
     )
+
+
+def _all(flags: Sequence[bool | None]) -> bool | None:
+    known = [flag for flag in flags if flag is not None]
+    return all(known) if known else None
 
 
 def _any(flags: Sequence[bool | None]) -> bool | None:
