@@ -20,6 +20,7 @@ from benchmarks.records import (
     DeviceKind,
     Gain,
     Latency,
+    LayerProfile,
     PolicyComparison,
     Record,
     SplitEvaluation,
@@ -100,6 +101,11 @@ class RecordSet:
         return {(*self.device_of(r), r.artifact): r for r in self._of(Throughput)}
 
     @cached_property
+    def profiles(self) -> dict[tuple[str, DeviceKind, str], LayerProfile]:
+        """Profiles by device, kind and artefact."""
+        return {(*self.device_of(r), r.artifact): r for r in self._of(LayerProfile)}
+
+    @cached_property
     def attacks(self) -> dict[AttackKey, list[Attack]]:
         """Thieves by what their seeds have in common, each list ordered by seed."""
         return self._by_key(Attack)
@@ -126,7 +132,9 @@ class RecordSet:
         """Detectors' words on thieves, the latest of each victim and policy."""
         return list({(r.victim, r.answers): r for r in self._of(DetectionReport)}.values())
 
-    def device_of(self, record: AccuracyOnDevice | Latency | Throughput | Attack | Gain) -> tuple[str, DeviceKind]:
+    def device_of(
+        self, record: AccuracyOnDevice | Latency | Throughput | LayerProfile | Attack | Gain
+    ) -> tuple[str, DeviceKind]:
         """Label and kind of the device that a record was made on: the device record of its run."""
         alike = [device for device in self._of(Device) if device.device_kind == record.device_kind]
         own = [device for device in alike if device.run_id == record.run_id]

@@ -14,7 +14,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from benchmarks.schema_base import BaseRecord, Count, DeviceKind, Interval, Model, Seconds, Share
 from benchmarks.schema_defence import DetectionReport, PolicyComparison, SplitEvaluation
-from benchmarks.schema_latency import Distribution, Latency, Throughput
+from benchmarks.schema_latency import Distribution, Latency, LayerProfile, Throughput
 from benchmarks.schema_theft import Attack, Gain
 from foundation.manifest import Precision, Runtime
 
@@ -213,6 +213,7 @@ Record = Annotated[
         AccuracyOnDevice,
         Latency,
         Throughput,
+        LayerProfile,
         Attack,
         Gain,
         SplitEvaluation,

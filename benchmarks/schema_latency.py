@@ -219,3 +219,36 @@ class Throughput(BaseRecord):
     device_seconds: Seconds | None = None
     artifact_bytes: Count
     conditions: Conditions | None = None
+
+
+class LayerTime(Model):
+    """One operator of an inference, or one call of a delegate; see `edge.profiling.LayerTime`."""
+
+    name: str
+    kind: str
+    scope: Literal["operator", "delegated", "delegate"]
+    mean_us: Annotated[float, Field(ge=0)]
+    share: float
+
+
+class LayerProfile(BaseRecord):
+    """Where an inference's time goes, by the runtime's own profiler; see `edge.profiling.Profile`. It is no latency."""
+
+    kind: Literal["profile"] = "profile"
+    artifact: str
+    artifact_sha256: str | None = None
+    device_kind: DeviceKind
+    engine: str
+    threads: int
+    runs: Count
+    counted: Count
+    resolution_us: Annotated[float, Field(ge=0)]
+    inference_us: Annotated[float, Field(gt=0)]
+    delegates_us: float | None
+    rest_us: float
+    layers: list[LayerTime]
+
+    def longest(self, count: int) -> list[LayerTime]:
+        """Those layers that take longest, in the order of the inference."""
+        ranked = sorted(range(len(self.layers)), key=lambda place: -self.layers[place].mean_us)
+        return [self.layers[place] for place in sorted(ranked[:count])]

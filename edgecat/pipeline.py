@@ -7,9 +7,9 @@ is not asked again, a thief whose record stands is not trained again.
 
 from __future__ import annotations
 
-from benchmarks.records import AccuracyOnDevice, ArtifactRecord, Attack, Latency, Victim
+from benchmarks.records import AccuracyOnDevice, ArtifactRecord, Attack, Latency, LayerProfile, Victim
 from benchmarks.summary import Summary
-from edge.deployment import deploy
+from edge.deployment import RunnerOptions, deploy
 from edge.devices.conditions import ConditionsReader
 from edge.devices.opening import OpenDevice, open_device
 from edge.devices.spec import parse_spec
@@ -24,6 +24,7 @@ from edgecat.stages.data import load_dataset
 from edgecat.stages.device import describe_device, measure_accuracy
 from edgecat.stages.export import export_victim, gate
 from edgecat.stages.latency import measure_latency
+from edgecat.stages.profile import measure_profile
 from edgecat.stages.victim import check_architecture, load_victim, measure_victim, train_victim
 from export.recipes import ALL, Recipe
 from foundation.errors import ArtifactError, DataError
@@ -167,13 +168,15 @@ class _Walk:
         )
 
     def _measure(self, device: OpenDevice, artifact: Artifact, dataset: Dataset) -> None:
-        """Ask about the test split and time single inferences, unless both are on record."""
+        """Ask about the test split, time single inferences and their layers, unless all of it is on record."""
         name, journal = artifact.manifest.name, self.journal
         answered = any(record.artifact == name for record in journal.of(AccuracyOnDevice))
         timed = any(record.artifact == name for record in journal.of(Latency))
+        serving = self.settings.serving(artifact.manifest.runtime)
+        if not any(record.artifact == name for record in journal.of(LayerProfile)):
+            self._profile(device, artifact, serving)
         if answered and timed:
             return
-        serving = self.settings.serving(artifact.manifest.runtime)
         with deploy(device, artifact, options=serving, progress=self.progress) as deployed:
             if not answered:
                 journal.add(measure_accuracy(deployed, artifact, dataset, device.info, journal.run_id))
@@ -186,6 +189,12 @@ class _Walk:
                     )
                 )
         self._tell_device(name)
+
+    def _profile(self, device: OpenDevice, artifact: Artifact, serving: RunnerOptions) -> None:
+        found = measure_profile(device, artifact, serving, self.journal.run_id, self.progress)
+        # Not every runner has a profiler.
+        if found is not None:
+            self.journal.add(found)
 
     def _tell_device(self, name: str) -> None:
         accuracy = next(r for r in reversed(self.journal.of(AccuracyOnDevice)) if r.artifact == name)

@@ -21,6 +21,7 @@ from benchmarks.report.defences import detection_section, policies_section, poli
 from benchmarks.report.drawing import Drawing
 from benchmarks.report.pictures import contact_sheet
 from benchmarks.report.precisions import precisions_section
+from benchmarks.report.profiles import profiles_section
 from benchmarks.report.queried import QueriedImages, queried_section
 from benchmarks.report.splits import Readings, split_verdict, splits_section
 from benchmarks.report.thefts import copy_section, gains_section, theft_blocks, worst_confusion
@@ -195,7 +196,9 @@ def _device_sections(
     paragraphs = (words.CONDITIONS[kind], *against_random(attacks))
     own = Section(f"device-{number}", f"On {place}", paragraphs, blocks)
     choice = precisions_section(held, artifacts, attacks, place, number, drawings)
-    return [own] if choice is None else [own, choice]
+    profiled = [profile for key, profile in held.profiles.items() if key[:2] == (device, kind)]
+    times = profiles_section(profiled, place, number, drawings)
+    return [section for section in (own, choice, times) if section is not None]
 
 
 def _theft_sections(

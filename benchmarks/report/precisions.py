@@ -126,10 +126,14 @@ def _costs(artifact: ArtifactSummary) -> tuple[float, float, float]:
 
 
 def _front_sentence(measured: Sequence[ArtifactSummary], front: set[str]) -> str:
-    beaten = len(measured) - len(front)
     names = listing([a.name for a in measured if a.name in front])
-    rest = "" if not beaten else f" Each of the other {beaten} is no better in any of the three than one of these."
-    return f"Of size, median latency and accuracy {names} {'is' if len(front) == 1 else 'are'} the best choice.{rest}"
+    beaten = [a.name for a in measured if a.name not in front]
+    rest = (
+        f" {listing(beaten)} {'is' if len(beaten) == 1 else 'are'} no better in any of them than one of these."
+        if beaten
+        else ""
+    )
+    return f"In size, median latency and accuracy together no file beats {names}.{rest}"
 
 
 def _stolen_sentence(held: RecordSet, own: Sequence[AttackSummary]) -> str:
@@ -146,9 +150,9 @@ def _stolen_sentence(held: RecordSet, own: Sequence[AttackSummary]) -> str:
         parts.append(f"copies {listing(harder)} less faithfully than float32")
     if easier:
         parts.append(f"copies {listing(easier)} more faithfully than float32")
-    alike = len(compared) - len(harder) - len(easier)
+    alike = [name for name in compared if name not in harder + easier]
     if alike:
-        parts.append(f"shows no difference from float32 on {'any' if not parts else 'the other'} {alike} artefacts")
+        parts.append(f"copies {listing(alike)} as faithfully as float32, as far as this many seeds and images tell")
     return f"{thief} {'; it '.join(parts)} (95\u00a0% intervals, paired over seeds and test images)."
 
 

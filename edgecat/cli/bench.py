@@ -11,11 +11,14 @@ from edgecat.cli import options
 from edgecat.cli.output import Output, aligned
 
 if TYPE_CHECKING:
-    from benchmarks.records import Device, Latency, Throughput
+    from benchmarks.records import Device, Latency, LayerProfile
     from edge.runner.messages import BenchmarkRequest
+    from edgecat.stages.bench import Measured
     from foundation.manifest import Artifact
 
 TierName = Literal["default", "normal", "quick", "rapid"]
+# Layers of a profile.
+_TOLD = 12
 _MORE = ("cold/warm ms", "RSS/PSS MB", "images/s")
 OptionalInt = Optional[int]  # noqa: UP045
 OptionalFloat = Optional[float]  # noqa: UP045
@@ -53,6 +56,10 @@ def bench(
     ] = None,
     throughput: Annotated[
         bool, typer.Option("--throughput", help="Also ask about many images at once through the query channel.")
+    ] = False,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Also tell where an inference's time goes, layer by layer (docs/profile.md)."),
     ] = False,
     memory: Annotated[
         bool, typer.Option("--memory/--no-memory", help="Look at PSS in a process that is not timed.")
@@ -101,12 +108,13 @@ def bench(
             serving=RunnerOptions(runner, runtime, threads, cpus),
             memory=memory,
             throughput=throughput,
+            profile=profile,
             max_temperature_c=max_temperature,
             gate_seconds=gate_seconds,
             fixed_performance=fixed_performance,
         )
         artifacts = [load_artifact(model) for model in models]
-        found: list[Latency | Throughput] = []
+        found: list[stage.Measured] = []
         with open_device(device, key) as opened:
             for record in stage.bench(opened, artifacts, plan, output):
                 if out is not None and not found:
@@ -132,13 +140,13 @@ def _request(tier: TierName, own: dict[str, Any]) -> BenchmarkRequest:
     return replace(TIERS[tier], **given)
 
 
-def _repeats(artifact: Artifact, found: list[Latency | Throughput]) -> list[Latency]:
+def _repeats(artifact: Artifact, found: list[Measured]) -> list[Latency]:
     from benchmarks.records import Latency
 
     return [r for r in found if isinstance(r, Latency) and r.artifact_sha256 == artifact.manifest.sha256]
 
 
-def _document(device: Device, artifacts: list[Artifact], found: list[Latency | Throughput]) -> dict[str, Any]:
+def _document(device: Device, artifacts: list[Artifact], found: list[Measured]) -> dict[str, Any]:
     from benchmarks.repeats import pooled, spread
 
     together = []
@@ -151,10 +159,11 @@ def _document(device: Device, artifacts: list[Artifact], found: list[Latency | T
         "latencies": [r.model_dump(mode="json") for r in found if r.kind == "latency"],
         "pooled": together,
         "throughputs": [r.model_dump(mode="json") for r in found if r.kind == "throughput"],
+        "profiles": [r.model_dump(mode="json") for r in found if r.kind == "profile"],
     }
 
 
-def _text(device: Device, artifacts: list[Artifact], found: list[Latency | Throughput]) -> str:
+def _text(device: Device, artifacts: list[Artifact], found: list[Measured]) -> str:
     """A table: a line for each model, and a word on each flag."""
     rows = [["model", "engine", "p50 µs", "p90 µs", "p99 µs", "spread", "load ms", *_MORE]]
     flags = []
@@ -166,7 +175,15 @@ def _text(device: Device, artifacts: list[Artifact], found: list[Latency | Throu
     one = _repeats(artifacts[0], found)
     processes = "1 process" if len(one) == 1 else f"{len(one)} processes"
     head = f"{device.spec} ({device.device_kind}), {processes} each, tier {one[0].tier}"
-    return "\n".join([head, *aligned(rows), *flags])
+    profiles = [line for record in found if record.kind == "profile" for line in _layers(record)]
+    return "\n".join([head, *aligned(rows), *flags, *profiles])
+
+
+def _layers(profile: LayerProfile) -> list[str]:
+    """The layers that take longest, in the order of the inference."""
+    longest = profile.longest(_TOLD)
+    rows = [[f"{layer.mean_us:.1f}", f"{layer.share:.0%}", layer.name or layer.kind] for layer in longest]
+    return ["", f"{profile.artifact}: µs and share of its longest layers", *aligned(rows)]
 
 
 def _row(repeats: list[Latency], rate: float | None) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.records import Latency, Memory, TemperatureGate, Throughput, Tier
+from benchmarks.records import Latency, LayerProfile, Memory, TemperatureGate, Throughput, Tier
 from edge.deployed import DeployedModel
 from edge.deployment import RunnerOptions, push_artifact, start
 from edge.devices.conditions import GATE_SECONDS, ConditionsReader, wait_until_cool
@@ -21,6 +21,7 @@ from edge.devices.page_cache import drop_file
 from edge.devices.performance import FixedPerformance
 from edge.runner.messages import BenchmarkRequest
 from edgecat.stages.latency import Setting, measure_latency, measure_throughput
+from edgecat.stages.profile import measure_profile
 from foundation.answers import AnswerPolicy
 from foundation.errors import UsageError
 from foundation.manifest import Artifact
@@ -39,6 +40,9 @@ _OFFLINE_IMAGES, _FEW_IMAGES = 24_576, 512
 _MEMORY_PASS = BenchmarkRequest(warmup_runs=0, min_runs=20, min_seconds=0.3, max_seconds=5)
 
 
+Measured = Latency | Throughput | LayerProfile
+
+
 @dataclass(frozen=True)
 class BenchPlan:
     """What to measure, and how.
@@ -51,6 +55,7 @@ class BenchPlan:
         serving: what answers on the device.
         memory: whether to look at the proportional set, in a process of its own.
         throughput: whether to ask about many images too.
+        profile: whether to ask the runtime's profiler, in a session of its own, where the time goes.
         max_temperature_c: wait before each measurement until the battery is no hotter; None: do not wait.
         gate_seconds: but no longer than this.
         fixed_performance: whether to switch Android's mode on.
@@ -66,6 +71,7 @@ class BenchPlan:
     serving: RunnerOptions = field(default_factory=RunnerOptions)
     memory: bool = True
     throughput: bool = False
+    profile: bool = False
     max_temperature_c: float | None = None
     gate_seconds: float = GATE_SECONDS
     fixed_performance: bool = False
@@ -81,7 +87,7 @@ class BenchPlan:
 
 def bench(
     device: OpenDevice, artifacts: Sequence[Artifact], plan: BenchPlan, progress: Progress = SILENT
-) -> Iterator[Latency | Throughput]:
+) -> Iterator[Measured]:
     """Measure, and give each record as soon as it is there.
 
     Args:
@@ -113,7 +119,7 @@ class _Bench:
         self._fixed: bool | None = None
         self._gated = plan.max_temperature_c is not None
 
-    def run(self) -> Iterator[Latency | Throughput]:
+    def run(self) -> Iterator[Measured]:
         remotes = [push_artifact(self._device, artifact, self._progress) for artifact in self._artifacts]
         with contextlib.ExitStack() as held:
             if self._plan.fixed_performance:
@@ -129,6 +135,16 @@ class _Bench:
             if self._plan.throughput:
                 for number in numbers:
                     yield self._throughput(number, remotes[number])
+            if self._plan.profile:
+                yield from self._profiles()
+
+    def _profiles(self) -> Iterator[LayerProfile]:
+        for artifact in self._artifacts:
+            found = measure_profile(self._device, artifact, self._plan.serving, self._run_id, self._progress)
+            if found is None:
+                self._progress.say(f"{artifact.manifest.name}: what answers on this device has no profiler")
+            else:
+                yield found
 
     def _latency(self, number: int, remote: str, pss: int | None, repeat: int, place: int) -> Latency:
         artifact, plan = self._artifacts[number], self._plan

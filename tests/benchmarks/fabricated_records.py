@@ -21,6 +21,8 @@ from benchmarks.records import (
     Gain,
     Latency,
     LatencyConfig,
+    LayerProfile,
+    LayerTime,
     Memory,
     Parity,
     Record,
@@ -167,6 +169,25 @@ class RecordMaker:
             artifact_bytes=338_000,
             validity=Validity(min_runs_met=True, min_seconds_met=True),
         )
+
+    def profile(self, artifact: str, kind: DeviceKind = "embedded", layers: int = 12) -> LayerProfile:
+        """Convolutions within a delegate and one operator of the runtime's own."""
+        times = self.generator.gamma(3, 10, layers)
+        whole = 1.2 * float(times.sum())
+        found = [
+            LayerTime(
+                name="Convolution (NHWC, QC8) IGEMM #1" if number else "QUANTIZE",
+                kind="Convolution" if number else "QUANTIZE",
+                scope="delegated" if number else "operator",
+                mean_us=float(us),
+                share=float(us) / whole,
+            )
+            for number, us in enumerate(times)
+        ]
+        return LayerProfile(
+            **self.base, artifact=artifact, device_kind=kind, engine="LiteRT 2.3.0", threads=1, runs=200, counted=110,
+            resolution_us=1.0, inference_us=whole, delegates_us=None, rest_us=whole - float(times.sum()), layers=found,
+        )  # fmt: skip
 
     def attack(
         self, artifact: str, seed: int = 0, *, kind: DeviceKind = "embedded", disagreement: float = 0.3, **changes: Any
