@@ -84,7 +84,7 @@ def _kinds_table(profiles: Sequence[LayerProfile], place: str) -> Table:
         for layer in profile.layers:
             kinds.setdefault(layer.kind, []).append(layer.mean_us)
         longest = sorted(kinds.items(), key=lambda kind: -sum(kind[1]))[:_KINDS]
-        for kind, times in longest:
+        for kind, times in ((kind, times) for kind, times in longest if sum(times)):
             share = percent(sum(times) / profile.inference_us)
             rows.append((profile.artifact, kind, f"{len(times)}", number(sum(times)), share))
     head = ("artefact", "operator", "how many", "µs", "of the inference")
