@@ -13,11 +13,11 @@ from foundation.errors import ArtifactError
 from foundation.files import sha256_bytes
 from foundation.manifest import Artifact, load_artifact
 
-_SIDE, _CLASSES, _IMAGES = 64, 5, 712
+_CLASSES, _CALIBRATION, _UNSEEN = 5, 128, 64
 
 
-def make_files(recipes: Iterable[str], folder: Path) -> dict[str, Artifact]:
-    """Export what `folder` does not hold yet; artefacts by recipe."""
+def make_files(recipes: Iterable[str], side: int, folder: Path) -> dict[str, Artifact]:
+    """Export for images of `side` pixels what `folder` does not hold yet; artefacts by recipe."""
     source: Source | None = None
     found = {}
     for name in recipes:
@@ -25,12 +25,12 @@ def make_files(recipes: Iterable[str], folder: Path) -> dict[str, Artifact]:
         try:
             found[name] = load_artifact(folder / recipe.file_name, recipe.runtime)
         except ArtifactError:
-            source = source or _source()
+            source = source or _source(side)
             found[name] = export(source, recipe, folder).artifact
     return found
 
 
-def _source() -> Source:
+def _source(side: int) -> Source:
     import torch
 
     from victim.models import ResidualCNN
@@ -38,7 +38,7 @@ def _source() -> Source:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = ResidualCNN(1, _CLASSES).eval()
-    images = np.random.default_rng(0).integers(0, 256, (_IMAGES, _SIDE, _SIDE, 1), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (_CALIBRATION + _UNSEEN, side, side, 1), np.uint8)
     names = tuple(f"class {k}" for k in range(_CLASSES))
     digest = sha256_bytes(b"benchmarks.agreement")
-    return Source(network, (_SIDE, _SIDE, 1), names, digest, images[:200], images[200:])
+    return Source(network, (side, side, 1), names, digest, images[:_CALIBRATION], images[_CALIBRATION:])
