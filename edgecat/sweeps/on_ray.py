@@ -26,9 +26,16 @@ from foundation.machine import cores
 # Steps exchange paths, not arrays: Ray's smallest.
 _OBJECT_STORE_BYTES = 80 << 20
 _LOOPBACK = "127.0.0.1"
+# Its node has 30 s to start, which a machine that is busy may not keep.
+_TRIES = 3
 # Ray as it is on macOS: one machine, all ports on loopback alone. A token besides, so that other users of this machine
-# cannot have our workers run what they like. No word to Ray's makers.
-_LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+# cannot have our workers run what they like. No word to Ray's makers, and none of workers that died: we tell that.
+_LOCAL = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed",
+}
 
 Work = Callable[[Step, Device | None], Outcome]
 
@@ -91,6 +98,7 @@ def on_this_machine(workers: int | None, devices: Sequence[Device], work: Work =
     try:
         _init(
             ray,
+            tries=_TRIES,
             address="local",
             num_cpus=count,
             num_gpus=0,
@@ -171,11 +179,15 @@ def _ray() -> Any:
     return ray
 
 
-def _init(ray: Any, **options: Any) -> None:
+def _init(ray: Any, *, tries: int = 1, **options: Any) -> None:
     try:
         # Its own words go to its log files; workers find modules where this process does.
         ray.init(log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=True, **options)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - a bare Exception too, where its node takes more than 30 s to start
+        ray.shutdown()
+        if tries > 1:
+            _init(ray, tries=tries - 1, **options)
+            return
         raise UsageError(
             f"Ray does not start: {first_line(error)}", hint="see its own logs, or use --serial"
         ) from error
