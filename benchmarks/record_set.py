@@ -81,14 +81,19 @@ class RecordSet:
 
     @cached_property
     def latency_repeats(self) -> dict[tuple[str, DeviceKind, str], list[Latency]]:
-        """The latest measurement's repeats by device, kind and artefact, each list ordered by repeat."""
+        """Our latest measurement's repeats by device, kind and artefact, each list ordered by repeat."""
         found: dict[tuple[str, DeviceKind, str], dict[int, Latency]] = {}
-        for r in self._of(Latency):
+        for r in (record for record in self._of(Latency) if record.source is None):
             series = found.setdefault((*self.device_of(r), r.artifact), {})
             if any(not same_series(r, other) for other in series.values()):
                 series.clear()
             series[r.repeat] = r
         return {key: [series[repeat] for repeat in sorted(series)] for key, series in found.items()}
+
+    @cached_property
+    def imported(self) -> list[Latency]:
+        """Latencies that other tools measured (`benchmarks.importers`)."""
+        return [record for record in self._of(Latency) if record.source is not None]
 
     @cached_property
     def latencies(self) -> dict[tuple[str, DeviceKind, str], Latency]:

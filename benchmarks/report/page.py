@@ -19,6 +19,7 @@ from benchmarks.report.content import Code, Picture, Report, Section, Table, dra
 from benchmarks.report.csv_files import csv_files
 from benchmarks.report.defences import detection_section, policies_section, policies_verdict
 from benchmarks.report.drawing import Drawing
+from benchmarks.report.others import others_sections
 from benchmarks.report.pictures import contact_sheet
 from benchmarks.report.precisions import precisions_section
 from benchmarks.report.profiles import profiles_section
@@ -104,6 +105,7 @@ def compose(
         sections.append(Section("artefacts", "Exported models", (text,), (tables.artifact_table(summary.artifacts),)))
     for number, (device, kind) in enumerate(_devices(summary), start=1):
         sections += _device_sections(held, summary, device, kind, number, drawings)
+    sections += others_sections(held, summary)
     sections += _theft_sections(held, summary, queried, drawings, pictures)
     sections += _defence_sections(held, readings, drawings, pictures)
     sections.append(_conditions_section(held))
