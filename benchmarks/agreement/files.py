@@ -13,7 +13,7 @@ from foundation.errors import ArtifactError
 from foundation.files import sha256_bytes
 from foundation.manifest import Artifact, load_artifact
 
-_CLASSES, _CALIBRATION, _UNSEEN = 5, 100, 500
+_CLASSES, _CALIBRATION, _UNSEEN = 5, 200, 500
 
 
 def make_files(recipes: Iterable[str], side: int, folder: Path) -> dict[str, Artifact]:
