@@ -103,7 +103,7 @@ def test_runners_that_are_built_need_nothing_more(monkeypatch: pytest.MonkeyPatc
         building, "missing", lambda abi, flavour: [] if (abi, flavour) != ("x86_64", "linux") else fail()
     )
     checks = checked()
-    assert checks["linux runners for x86_64"].found == "litert built; executorch built"
+    assert checks["linux runners for x86_64"].found == "litert built; executorch built; executorch-kernels built"
     assert "litert not built yet" in checks["linux runners for arm64-v8a"].found
 
 
