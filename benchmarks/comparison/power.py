@@ -9,6 +9,7 @@ Runs that are compared were measured in turns: a process of each, in an order dr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pydantic import JsonValue
 from scipy import stats
 
 from benchmarks.comparison.significance import Change, change_of_medians
+from benchmarks.kept import known, once
 from benchmarks.proof import Check, at_least, at_most
 from benchmarks.statistics import evenly_picked
 from edge.deployment import RunnerOptions, push_artifact, start
@@ -27,7 +29,7 @@ from export.exporting import Source, export
 from export.recipes import find_recipe
 from foundation.answers import AnswerPolicy
 from foundation.files import sha256_bytes
-from foundation.manifest import Artifact
+from foundation.manifest import Artifact, load_artifact
 from foundation.progress import SILENT, Progress
 
 Raw = dict[str, JsonValue]
@@ -46,7 +48,7 @@ def measure(quick: bool, work: Path, progress: Progress = SILENT) -> Raw:
 
     Args:
         quick: fewer pairs.
-        work: directory for the artefacts.
+        work: directory for the artefacts and for each pair as it was measured: what is there is not measured again.
         progress: is told of each pair.
 
     Returns:
@@ -54,21 +56,17 @@ def measure(quick: bool, work: Path, progress: Progress = SILENT) -> Raw:
         would tell; and the true ratio, of the medians over all pairs.
     """
     artifacts = {"a": _artifact(LAYERS, work / "a"), "slower": _artifact(SLOWER_LAYERS, work / "slower")}
-    pairs = QUICK_PAIRS if quick else PAIRS
-    found: dict[str, list[Change]] = {"same": [], "slower": []}
-    medians: dict[str, list[float]] = {"a": [], "slower": []}
-    generator = np.random.default_rng(0)
-    with open_device("embedded") as device, progress.task("pairs of runs", pairs) as advance:
-        remote = {name: push_artifact(device, artifact) for name, artifact in artifacts.items()}
-        for _ in range(pairs):
-            # The third is the first one's artefact again: the pair without a change.
-            runs = _in_turns(device, artifacts, remote, generator)
-            found["same"].append(change_of_medians(runs["a"], runs["again"], generator))
-            found["slower"].append(change_of_medians(runs["a"], runs["slower"], generator))
-            for name, values in medians.items():
-                values += [float(np.median(samples)) for samples in runs[name]]
-            advance(1)
+    names = [f"pair-{REPEATS}-{number}" for number in range(QUICK_PAIRS if quick else PAIRS)]
+    with open_device("embedded") as device, progress.task("pairs of runs", len(names)) as advance:
         kind = device.info.kind
+        remote = {name: push_artifact(device, artifact) for name, artifact in artifacts.items()}
+        for number, name in enumerate(names):
+            once(work, name, partial(_pair, device, artifacts, remote, np.random.default_rng(number)))
+            advance(1)
+    pairs: list[dict[str, Any]] = [found for name in names if (found := known(work, name)) is not None]
+    medians = {
+        name: np.array([median for one in pairs for median in one["medians_us"][name]]) for name in ("a", "slower")
+    }
     return {
         "device_kind": kind,
         "repeats": REPEATS,
@@ -77,8 +75,8 @@ def measure(quick: bool, work: Path, progress: Progress = SILENT) -> Raw:
         "true_ratio": float(np.median(medians["slower"]) / np.median(medians["a"])),
         "median_us": {name: float(np.median(values)) for name, values in medians.items()},
         "spread_of_processes": {name: float(np.std(np.log(values))) for name, values in medians.items()},
-        "same": _told(found["same"]),
-        "slower": _told(found["slower"]),
+        "same": _told([one["same"] for one in pairs]),
+        "slower": _told([one["slower"] for one in pairs]),
     }
 
 
@@ -108,18 +106,36 @@ def _in_turns(
     return runs
 
 
-def _told(changes: Sequence[Change]) -> Raw:
-    told = [change.significant for change in changes]
-    slower = [change.significant and change.ratio > 1 for change in changes]
+def _pair(
+    device: OpenDevice, artifacts: dict[str, Artifact], remote: dict[str, str], generator: np.random.Generator
+) -> Raw:
+    """One pair of each kind, in turns; the third run is of the first one's artefact again: nothing changed."""
+    runs = _in_turns(device, artifacts, remote, generator)
+    return {
+        "same": _change(change_of_medians(runs["a"], runs["again"], generator)),
+        "slower": _change(change_of_medians(runs["a"], runs["slower"], generator)),
+        "medians_us": {name: [float(np.median(samples)) for samples in run] for name, run in runs.items()},
+    }
+
+
+def _change(change: Change) -> JsonValue:
+    interval: list[JsonValue] | None = None if change.interval is None else [*change.interval]
+    told = change.significant
+    return {"ratio": change.ratio, "interval": interval, "p_value": change.p_value, "told": told}
+
+
+def _told(changes: Sequence[dict[str, Any]]) -> Raw:
+    told = [bool(change["told"]) for change in changes]
+    slower = [bool(change["told"]) and change["ratio"] > 1 for change in changes]
     return {
         "pairs": len(changes),
         "share_told": float(np.mean(told)),
         "share_told_ci": _interval(told),
         "share_slower": float(np.mean(slower)),
         "share_slower_ci": _interval(slower),
-        "ratios": [change.ratio for change in changes],
-        "intervals": [None if change.interval is None else list(change.interval) for change in changes],
-        "p_values": [change.p_value for change in changes],
+        "ratios": [change["ratio"] for change in changes],
+        "intervals": [change["interval"] for change in changes],
+        "p_values": [change["p_value"] for change in changes],
     }
 
 
@@ -131,6 +147,9 @@ def _interval(hits: Sequence[bool]) -> list[JsonValue]:
 
 def _artifact(layers: int, directory: Path) -> Artifact:
     """A network of so many equal layers, untrained: what it answers does not matter here, what it computes does."""
+    recipe = find_recipe("tflite_int8")
+    if (directory / recipe.file_name).is_file():
+        return load_artifact(directory / recipe.file_name)
     import torch
     from torch import nn
 
@@ -145,4 +164,4 @@ def _artifact(layers: int, directory: Path) -> Artifact:
     source = Source(
         network.eval(), (_SIDE, _SIDE, 1), names, sha256_bytes(str(layers).encode()), images[:200], images[200:]
     )
-    return export(source, find_recipe("tflite_int8"), directory).artifact
+    return export(source, recipe, directory).artifact
