@@ -183,7 +183,8 @@ def _init(ray: Any, *, tries: int = 1, **options: Any) -> None:
     try:
         # Its own words go to its log files; workers find modules where this process does.
         ray.init(log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=True, **options)
-    except Exception as error:  # noqa: BLE001 - a bare Exception too, where its node takes more than 30 s to start
+    except Exception as error:
+        # A bare one comes where its node takes more than 30 s to start.
         ray.shutdown()
         if tries > 1:
             _init(ray, tries=tries - 1, **options)
