@@ -15,6 +15,7 @@ from benchmarks.record_set import RecordSet
 from benchmarks.records import Latency
 from benchmarks.repeats import same_series
 
+_NOTED_DEGREES = 3.0
 Regime = tuple[tuple[str, str | None], ...]
 
 
@@ -63,7 +64,7 @@ def series_of(held: RecordSet) -> list[Series]:
 
 def row(a: Series, b: Series, notes: list[str], generator: np.random.Generator) -> Row | None:
     """B against A; None where they tell nothing of the same kind."""
-    notes = [*notes, *_of_versions(a, b), *_of_validity("A", a), *_of_validity("B", b)]
+    notes = [*notes, *_of_versions(a, b), *_of_battery(a, b), *_of_validity("A", a), *_of_validity("B", b)]
     if a.processes and b.processes:
         change = change_of_medians(a.processes, b.processes, generator)
         verdict, reason = _verdict(change, len(a.processes), len(b.processes))
@@ -139,6 +140,21 @@ def _of_versions(a: Series, b: Series) -> list[str]:
     """Engines of another version, files of another content: what is compared, more often than not."""
     x, y = (sorted({record.engine for record in side.records if record.engine}) for side in (a, b))
     return [f"engine: {', '.join(x)} against {', '.join(y)}"] if x and y and x != y else []
+
+
+def _of_battery(a: Series, b: Series) -> list[str]:
+    """A cable in one of them, or another temperature: neither forbids a comparison, both may explain it."""
+    found = []
+    states = [[one.conditions for one in side.records if one.conditions is not None] for side in (a, b)]
+    plugged = [{state.plugged for state in side if state.plugged is not None} for side in states]
+    if all(plugged) and plugged[0] != plugged[1]:
+        found.append("plugged in: " + " against ".join("/".join("yes" if x else "no" for x in s) for s in plugged))
+    degrees = [[state.battery_c_start for state in side if state.battery_c_start is not None] for side in states]
+    if all(degrees):
+        x, y = (float(np.median(side)) for side in degrees)
+        if abs(x - y) >= _NOTED_DEGREES:
+            found.append(f"battery: {x:.1f} °C against {y:.1f} °C")
+    return found
 
 
 def _of_validity(name: str, side: Series) -> list[str]:

@@ -86,6 +86,12 @@ def test_another_version_of_the_engine_is_compared_and_told() -> None:
     assert "engine: LiteRT 2.3.0 against LiteRT 2.4.0" in row.notes
 
 
+def test_a_cable_and_another_temperature_are_told() -> None:
+    cool, warm = Conditions(plugged=False, battery_c_start=28), Conditions(plugged=True, battery_c_start=34.5)
+    notes = only(compare(run(bench(conditions=cool)), run(bench(conditions=warm)))).notes
+    assert notes[-2:] == ["plugged in: no against yes", "battery: 28.0 °C against 34.5 °C"]
+
+
 def device_of(kind: Any, **changes: Any) -> list[Record]:
     maker = RecordMaker(images=20)
     latencies = [maker.latency("tflite_int8", kind).model_copy(update={"repeat": k}) for k in range(4)]
