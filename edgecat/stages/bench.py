@@ -114,7 +114,7 @@ class _Bench:
     def __init__(self, device: OpenDevice, artifacts: Sequence[Artifact], plan: BenchPlan, progress: Progress) -> None:
         self._device, self._artifacts, self._plan, self._progress = device, artifacts, plan, progress
         self._run_id = secrets.token_hex(8)
-        self._reader = ConditionsReader(device.adb)
+        self._reader = ConditionsReader(device.adb, physical=device.info.kind == "physical")
         self._meter = EnergyMeter(device.adb)
         self._fixed: bool | None = None
         self._gated = plan.max_temperature_c is not None
