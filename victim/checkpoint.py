@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from foundation.errors import ArtifactError
+from foundation.errors import ArtifactError, UsageError, first_line
 from foundation.files import replacing, sha256_file
 from victim.dataset import Dataset
 from victim.models import build
@@ -61,10 +61,18 @@ class Checkpoint:
 
 
 def save(network: nn.Module, header: CheckpointHeader, path: Path) -> Checkpoint:
-    """Write weights and header to one safetensors file, whole or not at all."""
+    """Write weights and header to one safetensors file, whole or not at all.
+
+    Raises:
+        UsageError: the place cannot be written.
+    """
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     with replacing(path) as temporary:
-        save_file(state, temporary, metadata={"edgecat": header.model_dump_json()})
+        try:
+            save_file(state, temporary, metadata={"edgecat": header.model_dump_json()})
+        except SafetensorError as error:
+            # A full disk, told in Rust's words.
+            raise UsageError(f"cannot write {path}: {first_line(error)}", hint="free some space") from error
     return Checkpoint(network.eval(), header, sha256_file(path))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from edgecat.sweeps.places import SweepDirectory
 from edgecat.sweeps.pools import Device
 from edgecat.sweeps.steps import Kind, Outcome, State, Step
-from foundation.errors import DeviceError, EdgecatError
+from foundation.errors import DeviceError, EdgecatError, ExitCode
 from foundation.folders import make_once
 
 
@@ -34,6 +34,9 @@ def perform(step: Step, device: Device | None) -> Outcome:
         if isinstance(error, DeviceError) and device is not None:
             state = "shaken" if step.kind != "device" and _answers(device) else "gone"
         return Outcome(state, time.monotonic() - start, error.message, error.hint, error.exit_code)
+    except OSError as error:
+        # A full disk is met wherever something is written first.
+        return Outcome("failed", time.monotonic() - start, str(error), "free some space", ExitCode.USAGE)
     return Outcome("done", time.monotonic() - start)
 
 
