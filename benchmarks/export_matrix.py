@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
 
 from benchmarks.data import radiographs
+from benchmarks.kept import known, once
 from benchmarks.matrix import every, hostile, precisions, roads
 from benchmarks.proof import Check, main
 from benchmarks.theft.thefts import Data, victim
@@ -30,25 +32,40 @@ def measure(quick: bool) -> tuple[Raw, list[Check]]:
 
 
 def measure_in(quick: bool, work: Path) -> tuple[Raw, list[Check]]:
-    """Run everything; victims and the runs over their files are kept in `work`."""
+    """Run everything that `work` does not hold yet."""
     if quick:
         # What is smaller must not be taken for what is whole.
         work = work / "quick"
-    found = radiographs()
-    sets = [] if quick and found is not None else [Data("phantom", "phantom")]
-    if found is not None:
-        sets.append(Data("chestxray64", str(found)))
-    raw: Raw = {}
+    sets = _sets(quick)
     for data in sets:
         victim(data, work)
         checkpoint = work / data.name / "victim.safetensors"
-        raw[data.name] = every.measure(data, checkpoint, work, quick)
-        raw[f"{data.name}_precisions"] = precisions.measure(data, checkpoint, work, quick)
+        once(work / data.name, "every", partial(every.measure, data, checkpoint, work, quick))
+        once(work / data.name, "precisions", partial(precisions.measure, data, checkpoint, work, quick))
     # Of the first victim: latency and hostile files hang on the architecture alone.
-    data = sets[0]
-    dataset, files = load(data.source), work / data.name / "all"
-    raw["roads"] = roads.measure(dataset, work / data.name / "victim.safetensors", files, quick)
-    raw["hostile"] = hostile.measure(dataset, files, work, quick)
+    first = sets[0]
+    dataset, files, checkpoint = load(first.source), work / first.name / "all", work / first.name / "victim.safetensors"
+    once(work, "roads", partial(roads.measure, dataset, checkpoint, files, quick))
+    once(work, "hostile", partial(hostile.measure, dataset, files, work, quick))
+    return _collected(sets, work, quick)
+
+
+def so_far(work: Path) -> tuple[Raw, list[Check]]:
+    """What `work` holds already, without measuring anything; bounds on the rest have no verdict."""
+    return _collected([Data("phantom", "phantom"), Data("chestxray64", "")], work, quick=False)
+
+
+def _sets(quick: bool) -> list[Data]:
+    found = radiographs()
+    sets = [] if quick and found is not None else [Data("phantom", "phantom")]
+    return sets if found is None else [*sets, Data("chestxray64", str(found))]
+
+
+def _collected(sets: list[Data], work: Path, quick: bool) -> tuple[Raw, list[Check]]:
+    parts = {data.name: known(work / data.name, "every") for data in sets}
+    parts |= {f"{data.name}_precisions": known(work / data.name, "precisions") for data in sets}
+    parts |= {name: known(work, name) for name in ("roads", "hostile")}
+    raw: Raw = {name: part for name, part in parts.items() if part is not None}
     return raw, checks(raw, quick)
 
 
@@ -60,5 +77,11 @@ def checks(raw: dict[str, Any], quick: bool) -> list[Check]:
 
 if __name__ == "__main__":
     sys.exit(
-        main("export_matrix", measure, "Every precision on both runtimes, and hostile files.", resumable=measure_in)
+        main(
+            "export_matrix",
+            measure,
+            "Every precision on both runtimes, and hostile files.",
+            resumable=measure_in,
+            so_far=so_far,
+        )
     )
