@@ -77,19 +77,20 @@ class Schedule:
 
     def _settle(self, step: Step, outcome: Outcome, advance: Advance) -> None:
         device = self._running.pop(step.name)
-        if step.kind == "device" and device is not None and outcome.state != "lost":
-            self._unseen.discard(device)
         if outcome.state in _AGAIN and self._tries[step.name] < self._retries:
             self._tries[step.name] += 1
             self._progress.say(f"{step.name}: {outcome.message}; again ({self._tries[step.name]} of {self._retries})")
             self._waiting = {step.name: step} | self._waiting
             return
-        if outcome.state == "gone" and device is not None:
-            self.out_of_service[device] = outcome
+        unseen = step.kind == "device" and outcome.state != "done"
+        if device is not None and (unseen or outcome.state == "gone"):
+            self.out_of_service[device] = replace(outcome, state="gone")
             self._progress.say(f"{device.name} is left alone: {outcome.message}")
             if step.kind != "device":
                 self._waiting = {step.name: step} | self._waiting
                 return
+        if step.kind == "device":
+            self._unseen -= {*step.devices}
         self._end(step, outcome, advance)
 
     def _end(self, step: Step, outcome: Outcome, advance: Advance) -> None:

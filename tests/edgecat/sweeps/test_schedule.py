@@ -119,6 +119,13 @@ def test_jobs_of_a_device_without_an_equal_stay_undone() -> None:
     assert [name for name, _ in executor.begun] == ["a", "c"]
 
 
+@pytest.mark.parametrize("state", ["lost", "failed", "shaken"])
+def test_a_phone_that_cannot_be_looked_at_gets_no_job(state: str) -> None:
+    executor = Scripted(1, serial_A=[Outcome(state, message="no")] * 4)  # type: ignore[arg-type]
+    outcomes = Schedule([look("serial:A"), job("a", "serial:A"), job("b")], executor, retries=3).run()
+    assert {name: states(outcomes)[name] for name in "ab"} == {"a": "gone", "b": "done"}
+
+
 def test_a_phone_is_looked_at_before_it_gets_a_job() -> None:
     executor = Scripted(4, serial_A=[GONE])
     pair = ["serial:A", "serial:B"]
