@@ -51,6 +51,7 @@ class Schedule:
         with self._progress.task("sweep", len(self._waiting)) as advance:
             while self._waiting or self._running:
                 self._drop_hopeless(advance)
+                self._drop_unwanted(advance)
                 self._start()
                 if self._running:
                     self._settle(*self._executor.wait(), advance)
@@ -116,3 +117,15 @@ class Schedule:
                 # What every job of a victim shares is told once.
                 self.outcomes[step.name] = replace(why, seconds=0.0)
                 advance(1)
+
+    def _drop_unwanted(self, advance: Advance) -> None:
+        """End what only such jobs needed: no victim is trained for nobody."""
+        wanted: set[str] = set()
+        # Each stands after those it needs.
+        for step in reversed(list(self._waiting.values())):
+            if step.kind in ("victim", "export") and step.name not in wanted:
+                del self._waiting[step.name]
+                self.outcomes[step.name] = Outcome("gone", message="no job needs it any more")
+                advance(1)
+            else:
+                wanted |= {*step.needs}

@@ -126,6 +126,14 @@ def test_a_phone_that_cannot_be_looked_at_gets_no_job(state: str) -> None:
     assert {name: states(outcomes)[name] for name in "ab"} == {"a": "gone", "b": "done"}
 
 
+def test_no_victim_is_trained_for_jobs_that_no_device_can_do() -> None:
+    executor = Scripted(1, serial_A=[GONE])
+    steps = [look("serial:A"), prepare("v"), prepare("e", ("v",)), job("a", "serial:A", ("e",)), prepare("w")]
+    outcomes = Schedule([*steps, job("b", "embedded", ("w",))], executor).run()
+    assert [name for name, _ in executor.begun] == ["look serial:A", "w", "b"]
+    assert states(outcomes)["a"] == "gone"
+
+
 def test_a_phone_is_looked_at_before_it_gets_a_job() -> None:
     executor = Scripted(4, serial_A=[GONE])
     pair = ["serial:A", "serial:B"]
