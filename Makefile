@@ -6,6 +6,8 @@ INSTALLED := $(VENV)/.installed
 OUT ?= runs/demo
 # `dev,android` also brings ziglang (411 MB), which links the runner for Android.
 EXTRAS ?= dev
+# Tests at once, each with devices of its own; more than there are cores only makes them wait for each other.
+JOBS ?= 2
 
 .PHONY: demo test check lint types install clean
 
@@ -14,7 +16,7 @@ demo: $(INSTALLED)
 	$(BIN)/edgecat run --out $(OUT)
 
 test: $(INSTALLED)
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 check: lint types test
 

@@ -36,7 +36,11 @@ def bench(
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Processes for each model, in random turns.")] = 3,
     tier: Annotated[
         TierName,
-        typer.Option("--tier", help="As long as MLPerf Mobile's single stream: normal 60 s, quick 10 s, rapid 6 s."),
+        typer.Option(
+            "--tier",
+            metavar="TIER",
+            help="default, or as long as MLPerf Mobile's single stream: normal 60 s, quick 10 s, rapid 6 s.",
+        ),
     ] = "default",
     warmup: Annotated[
         OptionalInt,

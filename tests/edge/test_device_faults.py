@@ -42,6 +42,7 @@ from foundation.errors import ArtifactError, DeviceError, ExitCode, ProtocolErro
 from foundation.manifest import Artifact
 
 from .bad_cable import BadCable
+from .devices.waiting import becomes
 
 if TYPE_CHECKING:
     from export.exporting import Exported
@@ -73,6 +74,13 @@ class Board:
             self.isolated.kill()
         elif self.embedded is not None:
             os.kill(self.embedded.pid, signal.SIGKILL)
+
+
+def answers(board: Board) -> bool:
+    """Whether it can be connected to."""
+    with contextlib.suppress(DeviceError), board.open():
+        return True
+    return False
 
 
 @contextlib.contextmanager
@@ -205,6 +213,8 @@ def test_adbd_killed_in_the_middle_of_an_attack_costs_no_query(
             with pytest.raises(DeviceError):
                 attack(model, fault=3)
             assert time.monotonic() - began < 5
+        # Who dials while it comes back may be refused.
+        assert becomes(lambda: answers(board))
         with board.open() as device, deploy(device, artifact, options=NATIVE) as model:
             assert attack(model, fault=None) == 300
         assert len(ledger.attack(identity, 4)) == len(images)

@@ -331,7 +331,7 @@ def test_numbers_on_record_never_come_to_stand_for_another_file(
     model = place.artifacts / "tflite_int8.tflite"
     artifact = load_artifact(model)
     model.unlink()
-    monkeypatch.setattr(pipeline, "export_victim", lambda *_: iter([(artifact, other)]))
+    monkeypatch.setattr(pipeline, "export_victim", lambda *_, **__: iter([(artifact, other)]))
     before = place.results.read_bytes()
     with pytest.raises(DataError, match="another file") as caught:
         pipeline.run(load_settings(place.settings), place)

@@ -298,6 +298,7 @@ def test_faults_keep_their_numbers() -> None:
         "MODEL_REFUSED": 4,
         "WRONG_MODEL": 5,
         "INFERENCE_FAILED": 6,
+        "OPERATOR_MISSING": 7,
     }
 
 
