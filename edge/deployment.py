@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from edge.deployed import DeployedModel
 from edge.devices.opening import OpenDevice
 from edge.runner import legacy
+from edge.runner.affinity import parse_cpus
 from edge.runner.packages import RunnerPackage, choose_runner, python_package
 from foundation.answers import AnswerPolicy
 from foundation.errors import DeviceError, OperatorMissingError, UsageError
@@ -27,6 +28,9 @@ class RunnerOptions:
         threads: threads of the runtime.
         cpus: processor cores that the runner may use, as in `0,2-3`; None for all.
         profile: inferences under the runtime's profiler before the session begins; None for none. See `edge.profiling`.
+
+    Raises:
+        UsageError: `cpus` is no list of processors.
     """
 
     runner: str = "auto"
@@ -34,6 +38,11 @@ class RunnerOptions:
     threads: int = 1
     cpus: str | None = None
     profile: int | None = None
+
+    def __post_init__(self) -> None:
+        # Told here, before anything travels to a device.
+        if self.cpus is not None:
+            parse_cpus(self.cpus)
 
 
 DEFAULT = RunnerOptions()

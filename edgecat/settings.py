@@ -125,7 +125,7 @@ class RunSettings(BaseModel):
         kept = tuple(recipe for recipe in found if not self.formats or recipe.runtime in self.formats)
         if ALL not in self.recipes and kept != found:
             raise UsageError(
-                f"recipe {(set(names) - {r.name for r in kept}).pop()} is of another runtime than asked for"
+                f"recipes {', '.join(names)} are not all of the runtime that is asked for", hint="leave --runtime out"
             )
         return kept
 
@@ -199,6 +199,7 @@ def _check(settings: RunSettings) -> None:
     settings.target_names([recipe.name for recipe in settings.chosen_recipes])
     if {LEGACY, "tflite"} <= set(settings.runtimes):
         raise UsageError(f"both tflite and {LEGACY}: one run asks a file in one runtime", hint="make two runs")
+    RunnerOptions(cpus=settings.cpus)
     AnswerPolicy.parse(settings.answers)
     budgets = settings.budgets
     if not budgets or budgets[0] < 1 or list(budgets) != sorted(set(budgets)):

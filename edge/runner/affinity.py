@@ -19,7 +19,9 @@ def parse_cpus(text: str) -> frozenset[int]:
         match = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last:
-            raise UsageError(f"--cpus={text} is no list of processors like 0,2-3")
+            raise UsageError(
+                f"--cpus={text} is no list of processors like 0,2-3", hint="numbers and ranges, separated by commas"
+            )
         cpus.update(range(first, last + 1))
     return frozenset(cpus)
 

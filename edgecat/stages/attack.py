@@ -14,6 +14,7 @@ from edgecat.journal import Journal
 from edgecat.settings import RunSettings
 from edgecat.stages.data import load_dataset
 from edgecat.stages.device import describe_device, measure_accuracy
+from foundation.errors import EdgecatError
 from foundation.manifest import Artifact
 from foundation.progress import SILENT, Progress
 
@@ -32,8 +33,12 @@ def attack_model(
     """
     dataset = load_dataset(settings, progress)
     place = RunDirectory(directory)
-    journal = Journal(place, progress)
-    campaign = Campaign(settings, journal, dataset, artifact.manifest.victim_architecture, progress)
+    try:
+        journal = Journal(place, progress)
+        campaign = Campaign(settings, journal, dataset, artifact.manifest.victim_architecture, progress)
+    except EdgecatError:
+        place.forget_unbegun()
+        raise
     with place.locked(), open_device(settings.device, key) as opened:
         with deploy(
             opened, artifact, options=settings.serving(artifact.manifest.runtime), progress=progress

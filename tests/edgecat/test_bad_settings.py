@@ -26,6 +26,11 @@ pytestmark = pytest.mark.timeout(60)
         ("--device toaster", "unknown device 'toaster'"),
         ("--device tcp:nowhere", "no address"),
         ("--device embedded:x", "unknown device"),
+        ("--cpus two", "--cpus=two is no list of processors"),
+        ("--recipe int3", "unknown recipe 'int3'"),
+        ("--recipe tflite_int8 --precision int8", "a recipe has its own precision"),
+        ("--recipe tflite_int8 --runtime executorch", "not all of the runtime"),
+        ("--runtime tflite --target executorch_int8", "no artefact 'executorch_int8'"),
     ],
 )
 def test_a_run_that_cannot_work_is_refused_before_torch_is_loaded(
