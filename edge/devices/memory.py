@@ -18,15 +18,13 @@ _SCRIPT = """\
 for f in /proc/[0-9]*/cmdline; do
   grep -qzxF -e @WORD@ "$f" 2>/dev/null || continue
   p=${f%/cmdline}
-  echo found
   while grep -s '^Pss:' "$p/smaps_rollup"; do sleep 0.05 2>/dev/null || sleep 1; done
   exit
-done
-echo none"""
+done"""
 
 
 class PssWatch:
-    """Looks at a process every 50 ms within a `with` block, which begins when it was found.
+    """Looks at a process every 50 ms within a `with` block, which begins when it was looked at for the first time.
 
     The process must end before the block does.
 
@@ -44,7 +42,10 @@ class PssWatch:
 
     def __enter__(self) -> PssWatch:
         self._session = self._adb.start(self._script)
-        self._said = self._session.read_some()
+        self._said = b""
+        # Not only found, but looked at once: it may be gone soon after.
+        while not _PSS_LINE.search(self._said) and (piece := self._session.read_some()):
+            self._said += piece
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
