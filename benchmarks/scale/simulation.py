@@ -65,7 +65,8 @@ class Outcome:
         images_per_second: over those seconds.
         core_seconds: of the hosts' cores.
         link_bytes: carried.
-        busy: share of the time that cores, hub and phones (their mean) worked; the highest is the bottleneck.
+        busy: share of the time that cores, the hub, the phones' links and the phones (means) worked; the highest is the
+            bottleneck.
     """
 
     seconds: float
@@ -87,7 +88,7 @@ class _Work:
         self.environment = simpy.Environment()
         self.cores = simpy.Resource(self.environment, site.cores)
         self.hub = simpy.Resource(self.environment, 1)
-        self.spent = {"cores": 0.0, "hub": 0.0, "phones": 0.0}
+        self.spent = {"cores": 0.0, "hub": 0.0, "links": 0.0, "phones": 0.0}
 
     def take(self, resource: simpy.Resource, seconds: float, *names: str) -> _Steps:
         with resource.request() as turn:
@@ -112,7 +113,8 @@ def campaign(site: Site, costs: Costs, images: int) -> Outcome:
     seconds = work.environment.now
     shares = {
         "cores": work.spent["cores"] / (seconds * site.cores),
-        "link": work.spent["hub"] / seconds,
+        "hub": work.spent["hub"] / seconds,
+        "links": work.spent["links"] / (seconds * site.phones),
         "phones": work.spent["phones"] / (seconds * site.phones),
     }
     total = images * site.phones
@@ -147,6 +149,7 @@ def _frame(work: _Work, site: Site, costs: Costs, count: int, phone: simpy.Resou
         # The hub is taken for its own share of the time, the link for all of it.
         alone = size / site.link_bytes
         shared = min(alone, size / site.hub_bytes)
+        work.spent["links"] += alone
         yield from work.take(work.hub, shared, "hub")
         yield work.environment.timeout(alone - shared)
     seconds = count * costs.phone_seconds
@@ -185,6 +188,6 @@ def deployment(site: Site, model_bytes: int, seconds_each: float, core_seconds_e
         work.environment.process(phone())
     work.environment.run()
     seconds = work.environment.now
-    shares = {"cores": work.spent["cores"] / (seconds * site.cores), "link": work.spent["hub"] / seconds}
+    shares = {"cores": work.spent["cores"] / (seconds * site.cores), "hub": work.spent["hub"] / seconds}
     shares["phones at once"] = work.spent["phones"] / (seconds * at_once)
     return Outcome(seconds, 0.0, work.spent["cores"], float(model_bytes * site.phones), shares)

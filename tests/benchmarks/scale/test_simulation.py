@@ -32,9 +32,10 @@ def test_the_link_decides_for_large_images_and_hubs_are_shared() -> None:
     costs = Costs(host_seconds=1e-9, phone_seconds=1e-9, bytes=150_000)
     alone = campaign(Site(1, 2, 30e6, 300e6), costs, 2560)
     assert alone.seconds == pytest.approx(2560 * 150_000 / 30e6, rel=0.02)
+    assert alone.bottleneck == "links"
     many = campaign(Site(40, 2, 30e6, 300e6), costs, 2560)
     assert many.seconds == pytest.approx(40 * 2560 * 150_000 / 300e6, rel=0.05)
-    assert many.bottleneck == "link"
+    assert many.bottleneck == "hub"
 
 
 def test_embedded_devices_take_the_hosts_cores() -> None:
