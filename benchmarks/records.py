@@ -103,6 +103,7 @@ __all__ = [
     "Victim",
     "WatchedThief",
     "append",
+    "parse",
     "read",
 ]
 
@@ -149,7 +150,7 @@ def read(path: Path, progress: Progress = SILENT) -> list[Record]:
         if not ended and not _is_json(line):
             progress.say(f"{path}: line {number} is torn (a run was killed while writing it); dropped")
         elif line.strip():
-            records.append(_parse(line, f"{path}, line {number}"))
+            records.append(parse(line, f"{path}, line {number}"))
     return records
 
 
@@ -169,7 +170,16 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _parse(line: bytes, place: str) -> Record:
+def parse(line: bytes, place: str) -> Record:
+    """One record from its JSON.
+
+    Args:
+        line: the JSON.
+        place: what errors call it.
+
+    Raises:
+        DataError: it is none, or of a schema version that this edgecat does not know.
+    """
     try:
         content = json.loads(line)
     except ValueError as error:

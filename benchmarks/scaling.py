@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -58,7 +58,7 @@ def checks(raw: dict[str, Any], quick: bool) -> list[Check]:
 
 def _told(measured: dict[str, Any]) -> Raw:
     """Images a second of several embedded devices, as the simulation has it."""
-    one = measured["images"]["64 x 64 x 1"]
+    one = measured["images"][constants.SMALL]
     # Without a ledger, as they are measured: packing and sending alone.
     costs = Costs(one["channel_us"] / 1e6, one["device_us"] / 1e6, one["bytes"])
     found: Raw = {}
@@ -93,7 +93,7 @@ def _costs(one: dict[str, Any]) -> Costs:
 
 def _with_training(costs: Costs, one: dict[str, Any]) -> Costs:
     passes = settings_for(THIEF_QUERIES).epochs * THIEF_QUERIES
-    return Costs(**{**asdict(costs), "train_seconds": passes * one["training"]["core_us"] / 1e6})
+    return replace(costs, train_seconds=passes * one["training"]["core_us"] / 1e6)
 
 
 def _site(phones: int, cores: int) -> Site:

@@ -172,11 +172,11 @@ class _Walk:
         name, journal = artifact.manifest.name, self.journal
         answered = any(record.artifact == name for record in journal.of(AccuracyOnDevice))
         timed = any(record.artifact == name for record in journal.of(Latency))
+        if answered and timed:
+            return
         serving = self.settings.serving(artifact.manifest.runtime)
         if not any(record.artifact == name for record in journal.of(LayerProfile)):
             self._profile(device, artifact, serving)
-        if answered and timed:
-            return
         with deploy(device, artifact, options=serving, progress=self.progress) as deployed:
             if not answered:
                 journal.add(measure_accuracy(deployed, artifact, dataset, device.info, journal.run_id))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge.deployment import DEFAULT, RunnerOptions, deploy
 from edge.devices.opening import OpenDevice, open_device
 from edge.runner import legacy
+from edge.runner.preprocessing import input_table
 from export.layers import LAYER_IMAGES, LayerError, between_runtimes
 from export.parity import compare
 from export.recipes import Recipe
@@ -86,9 +87,9 @@ def ask_elsewhere(
 
 
 def _older_layers(artifact: Artifact, images: NDArray[np.uint8], recipe: Recipe) -> tuple[LayerError, ...]:
-    shape, mean, std = artifact.manifest.image.shape, artifact.manifest.image.mean, artifact.manifest.image.std
-    pixels = images[:LAYER_IMAGES].reshape(-1, *shape) / 255
-    given = ((pixels - np.array(mean)) / np.array(std)).astype(np.float32)
+    image = artifact.manifest.image
+    table = input_table(image.mean, image.std, np.dtype(np.float32), "nhwc")
+    given = np.asarray(table(images[:LAYER_IMAGES]), np.float32)
     return tuple(between_runtimes(artifact.path.read_bytes(), given, recipe.max_relative_rms))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,20 +42,24 @@ class Fitted:
 
 
 @contextmanager
-def _threads_for(images: NDArray[np.uint8], batch: int) -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """One thread of torch for a `with` block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _threads_for(images: NDArray[np.uint8], batch: int) -> AbstractContextManager[None]:
     """One thread where a step is small.
 
     A second thread gains little there (a step of the default victim takes 61 ms instead of 75), loses at batch 32
     (30 ms instead of 25), and where somebody else uses the machine the two wait for each other: three epochs of 350
     images took 33 s instead of 2.
     """
-    before = torch.get_num_threads()
-    if batch * images[:1].nbytes <= SMALL_STEP_BYTES:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return one_thread() if batch * images[:1].nbytes <= SMALL_STEP_BYTES else nullcontext()
 
 
 def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from benchmarks import records
 from benchmarks.importers import Origin, import_results, parse_results
 from benchmarks.record_set import RecordSet
@@ -17,7 +15,6 @@ from benchmarks.records import Record
 from foundation.errors import DataError, UsageError
 from foundation.progress import SILENT, Progress
 
-_RECORD: TypeAdapter[Record] = TypeAdapter(Record)
 RESULTS = "results.jsonl"
 
 
@@ -91,12 +88,4 @@ def _printed(content: bytes, path: Path) -> Iterator[Record]:
     for value in (value for name, value in document.items() if name != "pooled"):
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, dict) and {"kind", "schema_version"} <= part.keys():
-                yield _record(part, path)
-
-
-def _record(part: dict[str, Any], path: Path) -> Record:
-    try:
-        return _RECORD.validate_json(json.dumps(part))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+                yield records.parse(json.dumps(part).encode(), str(path))

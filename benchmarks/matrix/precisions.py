@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -11,6 +12,7 @@ from pydantic import JsonValue
 from benchmarks import records
 from benchmarks.command import EDGECAT
 from benchmarks.record_set import RecordSet
+from benchmarks.records import Interval
 from benchmarks.report.precisions import common_thieves, efficient, less_float
 from benchmarks.summary import ArtifactSummary, AttackSummary, summarise
 from benchmarks.theft.thefts import Data
@@ -65,11 +67,12 @@ def collected(place: Path) -> Raw:
     front = {artifact.name for artifact in efficient(measured)}
     thieves = common_thieves(summary.attacks)
     own = thieves[0] if thieves else []
-    rows: list[JsonValue] = [_row(held, artifact, artifact.name in front, own) for artifact in measured]
+    less = less_float(held, own)
+    rows: list[JsonValue] = [_row(artifact, artifact.name in front, own, less) for artifact in measured]
     return {"files": rows}
 
 
-def _row(held: RecordSet, artifact: ArtifactSummary, on_front: bool, own: list[AttackSummary]) -> Raw:
+def _row(artifact: ArtifactSummary, on_front: bool, own: list[AttackSummary], less: Mapping[str, Interval]) -> Raw:
     assert artifact.latency_us is not None
     row: Raw = {
         "name": artifact.name,
@@ -85,7 +88,7 @@ def _row(held: RecordSet, artifact: ArtifactSummary, on_front: bool, own: list[A
     }
     attack = next((attack for attack in own if attack.artifact == artifact.name), None)
     if attack is not None:
-        less = less_float(held, own, attack)
+        interval = less.get(artifact.name)
         row |= {
             "pool": attack.pool,
             "strategy": attack.strategy,
@@ -93,6 +96,6 @@ def _row(held: RecordSet, artifact: ArtifactSummary, on_front: bool, own: list[A
             "seeds": len(attack.seeds),
             "fidelity": attack.fidelity,
             "fidelity_ci": list(attack.fidelity_ci),
-            "less_float_ci": None if less is None else list(less),
+            "less_float_ci": None if interval is None else list(interval),
         }
     return row

@@ -60,7 +60,8 @@ def write_report(
     held = RecordSet(tuple(records))
     if not held.records:
         raise DataError("there are no records to report", hint="edgecat run or edgecat attack makes some")
-    report = compose(held, contact_sheet, queried, readings)
+    summary = summarise(held.records)
+    report = compose(held, summary, contact_sheet, queried, readings)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("benchmarks.report", "templates"),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",), default=False),
@@ -74,7 +75,7 @@ def write_report(
         write_bytes(out_dir / "plots" / f"{drawing.name}.png", drawing.png)
     for name, png in report.pictures.items():
         write_bytes(out_dir / "plots" / name, png)
-    for name, content in csv_files(held, summarise(held.records)).items():
+    for name, content in csv_files(held, summary).items():
         write_text(out_dir / "tables" / f"{name}.csv", content)
     write_text(out_dir / "report.md", environment.get_template("report.md.j2").render(report=report))
     page = out_dir / "report.html"
@@ -84,12 +85,12 @@ def write_report(
 
 def compose(
     held: RecordSet,
+    summary: Summary,
     images: dict[str, NDArray[np.uint8]] | None,
     queried: Sequence[QueriedImages] = (),
     readings: Sequence[Readings] = (),
 ) -> Report:
     """The report's content, before it becomes a page."""
-    summary = summarise(held.records)
     sections: list[Section] = []
     pictures: dict[str, bytes] = {}
     drawings: list[Drawing] = []

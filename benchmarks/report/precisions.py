@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -52,9 +52,10 @@ def precisions_section(
     if len(measured) < _CHOICE:
         return None
     thieves = common_thieves(attacks)
+    compared = [less_float(held, own) for own in thieves]
     front = {a.name for a in efficient(measured)}
-    paragraphs = [_front_sentence(measured, front), *(_stolen_sentence(held, own) for own in thieves)]
-    blocks: list[Table | Picture] = [_table(held, measured, front, thieves, place)]
+    paragraphs = [_front_sentence(measured, front), *map(_stolen_sentence, thieves, compared)]
+    blocks: list[Table | Picture] = [_table(measured, front, thieves, compared, place)]
     drawing = tradeoffs.scatter(measured, front, f"precisions_{number_of_device}")
     drawings.append(drawing)
     alt = f"Accuracy of {len(measured)} artefacts against latency and size on {place}; numbers in the table above."
@@ -96,9 +97,14 @@ def common_thieves(attacks: Sequence[AttackSummary]) -> list[list[AttackSummary]
     return sorted(best.values(), key=_rank, reverse=True)[:_THIEVES]
 
 
-def less_float(held: RecordSet, own: Sequence[AttackSummary], attack: AttackSummary) -> Interval | None:
-    """95 % interval of the fidelity of a thief less that of the same thief of a float32 file, seed by seed and image by
-    image; None for float32 itself, and where none was attacked."""
+def less_float(held: RecordSet, own: Sequence[AttackSummary]) -> dict[str, Interval]:
+    """How much more faithfully than a float32 file a thief copies others: 95 % intervals by artefact, paired seed by
+    seed and image by image. Float32 itself is left out, and what no float32 file was attacked beside."""
+    found = {attack.artifact: _less_float(held, own, attack) for attack in own}
+    return {name: interval for name, interval in found.items() if interval is not None}
+
+
+def _less_float(held: RecordSet, own: Sequence[AttackSummary], attack: AttackSummary) -> Interval | None:
     known = held.artifacts
     mine = known.get(attack.artifact)
     if mine is None or mine.precision == "fp32":
@@ -136,10 +142,8 @@ def _front_sentence(measured: Sequence[ArtifactSummary], front: set[str]) -> str
     return f"In size, median latency and accuracy together no file beats {names}.{rest}"
 
 
-def _stolen_sentence(held: RecordSet, own: Sequence[AttackSummary]) -> str:
+def _stolen_sentence(own: Sequence[AttackSummary], compared: Mapping[str, Interval]) -> str:
     """Whether a precision makes a model harder to steal, for one thief."""
-    found = {attack.artifact: less_float(held, own, attack) for attack in own}
-    compared = {name: interval for name, interval in found.items() if interval is not None}
     thief = f"The thief of pool {own[0].pool} ({own[0].name}, {count(own[0].budget)} queries)"
     if not compared:
         return f"{thief} attacked no float32 file beside others, so nothing is known of what precision changes for it."
@@ -157,10 +161,10 @@ def _stolen_sentence(held: RecordSet, own: Sequence[AttackSummary]) -> str:
 
 
 def _table(
-    held: RecordSet,
     measured: Sequence[ArtifactSummary],
     front: set[str],
     thieves: Sequence[Sequence[AttackSummary]],
+    compared: Sequence[Mapping[str, Interval]],
     place: str,
 ) -> Table:
     head = ["artefact", "on the front", "size", "p50, ms", "p90, ms", "peak memory", "accuracy (95 %)", "same top-1"]
@@ -179,15 +183,16 @@ def _table(
             percent_with_interval(a.accuracy_on_device, a.accuracy_on_device_ci),
             percent(a.parity.agreement),
         ]
-        rows.append(cells + [cell for own in thieves for cell in _theft_cells(held, own, a.name)])
+        pairs = zip(thieves, compared, strict=True)
+        rows.append(cells + [cell for own, less in pairs for cell in _theft_cells(own, less, a.name)])
     caption = f"Precisions and runtimes on {place}: cost, worth, and what thieves make of them"
     return Table(caption, head, rows, frozenset(range(2, len(head))))
 
 
-def _theft_cells(held: RecordSet, own: Sequence[AttackSummary], name: str) -> tuple[str, str]:
+def _theft_cells(own: Sequence[AttackSummary], less: Mapping[str, Interval], name: str) -> tuple[str, str]:
     attack = next((attack for attack in own if attack.artifact == name), None)
     if attack is None:
         return NOT_MEASURED, NOT_MEASURED
-    interval = less_float(held, own, attack)
+    interval = less.get(name)
     difference = NOT_MEASURED if interval is None else f"{points(interval[0])} to {points(interval[1])}"
     return percent_with_interval(attack.fidelity, attack.fidelity_ci), difference

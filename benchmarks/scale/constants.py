@@ -31,7 +31,8 @@ from foundation.manifest import Artifact, load_artifact
 
 Raw = dict[str, JsonValue]
 
-SHAPES = {"64 x 64 x 1": (64, 64, 1), "224 x 224 x 3": (224, 224, 3)}
+SMALL = "64 x 64 x 1"
+SHAPES = {SMALL: (64, 64, 1), "224 x 224 x 3": (224, 224, 3)}
 DEVICES = (1, 2, 4, 8)
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -39,11 +40,11 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 def measure(folder: Path, quick: bool) -> Raw:
     """Everything that the simulation wants, and rates of several devices at once, which it must tell."""
     images: Raw = {}
+    models = {name: random_model(folder / name.replace(" ", ""), "plain", shape) for name, shape in SHAPES.items()}
     for name, shape in SHAPES.items():
-        artifact = random_model(folder / name.replace(" ", ""), "plain", shape)
         count = (6_400 if quick else 25_600) * 64 * 64 // (shape[0] * shape[1] * shape[2])
-        images[name] = _image_costs(artifact, _noise(count, shape), folder) | {"training": _training(shape, quick)}
-    artifact = random_model(folder / "64x64x1", "plain", SHAPES["64 x 64 x 1"])
+        images[name] = _image_costs(models[name], _noise(count, shape), folder) | {"training": _training(shape, quick)}
+    artifact = models[SMALL]
     return {
         "images": images,
         "deployment": _deployment(artifact),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -22,6 +21,7 @@ from foundation.errors import ArtifactError, DataError
 from foundation.progress import SILENT, Progress
 from victim.augmentation import augment
 from victim.step import as_input
+from victim.training import one_thread
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ class Trainer:
         """
         per_epoch = self.settings.steps(len(self.train))
         with (
+            # A half's step gains little from a second one.
             one_thread(),
             progress.task(f"split learning ({self.client.model.protection.name})", self.total) as advance,
         ):
@@ -163,17 +164,6 @@ class Trainer:
             return ""
         last = self.history[-1]
         return f"loss {last.loss:.3f}" + ("" if last.accuracy is None else f", accuracy {last.accuracy:.1%}")
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread of torch for a `with` block: a half's step gains little from a second one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def logits(

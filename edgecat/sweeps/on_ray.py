@@ -109,12 +109,8 @@ def on_this_machine(workers: int | None, devices: Sequence[Device], work: Work =
         )
         if ray.util.get_node_ip_address() != _LOOPBACK:
             raise UsageError("this Ray listens to other machines", hint="install the ray that constraints.txt names")
-        executor = RayExecutor(ray, count, work)
-        try:
+        with _cancelled_on_error(RayExecutor(ray, count, work)) as executor:
             yield executor
-        except BaseException:
-            executor.cancel()
-            raise
     finally:
         ray.shutdown()
         shutil.rmtree(place, ignore_errors=True)
@@ -145,14 +141,20 @@ def on_cluster(address: str, workers: int | None, devices: Sequence[Device]) -> 
                     f"no machine of the cluster has {device.name}", hint=f"where it is: ray start … {flag}"
                 )
         count = workers or max(int(has.get("CPU", 1)), 1)
-        executor = RayExecutor(ray, count, perform, frozenset(device.resource for device in absent))
-        try:
+        missing = frozenset(device.resource for device in absent)
+        with _cancelled_on_error(RayExecutor(ray, count, perform, missing)) as executor:
             yield executor
-        except BaseException:
-            executor.cancel()
-            raise
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _cancelled_on_error(executor: RayExecutor) -> Iterator[RayExecutor]:
+    try:
+        yield executor
+    except BaseException:
+        executor.cancel()
+        raise
 
 
 def _keep_to_ourselves() -> None:

@@ -7,8 +7,8 @@ and begun again any number of times, and two processes that come to the same ste
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from edgecat.sweeps.places import SweepDirectory
@@ -40,21 +40,26 @@ def perform(step: Step, device: Device | None) -> Outcome:
     return Outcome("done", time.monotonic() - start)
 
 
-def _look(_: Step, device: Device | None) -> None:
-    """Whether a device is there and nobody else has it."""
+def _device(_: Step, device: Device | None) -> None:
+    assert device is not None
+    _look(device)
+
+
+def _look(device: Device) -> None:
+    """See to it that a device is there and nobody else has it.
+
+    Raises:
+        EdgecatError: it is not, or somebody has it.
+    """
     from edge.devices.opening import open_device
 
-    assert device is not None
     with open_device(device.spec) as opened:
         opened.claim()
 
 
 def _answers(device: Device) -> bool:
-    from edge.devices.opening import open_device
-
     try:
-        with open_device(device.spec) as opened:
-            opened.claim()
+        _look(device)
     except EdgecatError:
         return False
     return True
@@ -102,24 +107,17 @@ def _job(step: Step, device: Device | None) -> None:
     do_job(step, device)
 
 
-@contextmanager
-def _one_core(step: Step) -> Iterator[None]:
+def _one_core(step: Step) -> AbstractContextManager[None]:
     """One thread for what is computed, as Ray gives its workers: so a sweep and a serial one compute alike."""
     if step.kind == "device":
-        yield
-        return
-    import torch
+        return nullcontext()
+    from victim.training import one_thread
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return one_thread()
 
 
 _WORK: dict[Kind, Callable[[Step, Device | None], None]] = {
-    "device": _look,
+    "device": _device,
     "victim": _victim,
     "export": _export_once,
     "job": _job,
