@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,11 +15,7 @@ from export.recipes import ALL, RECIPES, Recipe, find_recipe, select_recipes
 from foundation.answers import AnswerPolicy
 from foundation.errors import DataError, UsageError
 from foundation.files import write_text
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from foundation.settings_files import first_fault, read_toml
 
 # Which artefact thieves go for where nobody says: what apps ship most.
 USUAL_TARGETS = ("tflite_int8", "executorch_int8", "tflite_fp32", "executorch_fp32")
@@ -220,13 +215,13 @@ def load_settings(path: Path) -> RunSettings:
     Raises:
         DataError: it is not there, not TOML, or not ours.
     """
+    if not path.exists():
+        raise DataError(f"{path.parent} is no run directory: it has no {path.name}")
+    document = read_toml(path, DataError)
+    if "data" not in document:
+        # An emptied file would be valid, and mean a run that nobody asked for.
+        raise DataError(f"cannot read {path}: it names no data")
     try:
-        document = tomllib.loads(path.read_text())
-        if "data" not in document:
-            # An emptied file would be valid, and mean a run that nobody asked for.
-            raise DataError(f"cannot read {path}: it names no data")
         return RunSettings.model_validate(document)
-    except FileNotFoundError:
-        raise DataError(f"{path.parent} is no run directory: it has no {path.name}") from None
-    except (OSError, ValueError, ValidationError) as error:
-        raise DataError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+    except ValidationError as error:
+        raise DataError(f"cannot read {path}: {first_fault(error)}") from error

@@ -7,7 +7,6 @@ recipe for stands in `UNSUPPORTED`, with the reason.
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,11 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from foundation.errors import UsageError
 from foundation.manifest import SUFFIX, Precision, Runtime
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from foundation.settings_files import first_fault, read_toml
 
 # Images that set the ranges of activations.
 CALIBRATION_IMAGES = 128
@@ -190,15 +185,10 @@ def load_recipes(path: Path) -> dict[str, Recipe]:
         calibration_images = 256
 
     Raises:
-        UsageError: no such file, not TOML, or a recipe that cannot be.
+        DataError: the file cannot be read.
+        UsageError: it is not TOML, or has a recipe that cannot be.
     """
-    try:
-        tables = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise UsageError(f"no file of recipes {path}") from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read recipes of {path}: {error}") from error
-    return {name: _own(name, table, path) for name, table in tables.items()}
+    return {name: _own(name, table, path) for name, table in read_toml(path).items()}
 
 
 def _own(name: str, table: object, path: Path) -> Recipe:
@@ -209,9 +199,7 @@ def _own(name: str, table: object, path: Path) -> Recipe:
     try:
         return Recipe.model_validate({**base, "name": name, **table})
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise UsageError(f"{path}: recipe {name}: {f'{where}: ' if where else ''}{fault['msg']}") from error
+        raise UsageError(f"{path}: recipe {name}: {first_fault(error)}") from error
 
 
 def select_recipes(runtimes: tuple[str, ...] = (), precisions: tuple[str, ...] = ()) -> tuple[Recipe, ...]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from foundation.errors import ArtifactError
 from foundation.files import sha256_file, write_text
+from foundation.settings_files import first_fault
 
 SCHEMA_VERSION = 1
 
@@ -132,11 +133,7 @@ def load_artifact(model: Path, expect: Runtime | None = None) -> Artifact:
     except OSError as error:
         raise ArtifactError(f"cannot read manifest {place}: {error.strerror}") from error
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise ArtifactError(
-            f"cannot read manifest {place}: {f'{where}: ' if where else ''}{fault['msg']}", hint="export it again"
-        ) from error
+        raise ArtifactError(f"cannot read manifest {place}: {first_fault(error)}", hint="export it again") from error
     if manifest.schema_version != SCHEMA_VERSION:
         raise ArtifactError(
             f"manifest {place} has schema version {manifest.schema_version}, not {SCHEMA_VERSION}",

@@ -17,6 +17,7 @@ from defense.split.state import load_network, prefixed, read_state, under, write
 from defense.split.training import Epoch
 from foundation.errors import ArtifactError
 from foundation.files import sha256_file, write_text
+from foundation.settings_files import first_fault
 
 CLIENT_FILE = "client.safetensors"
 SERVER_FILE = "server.safetensors"
@@ -121,8 +122,7 @@ def load_record(directory: Path) -> SplitRecord:
     except OSError as error:
         raise ArtifactError(f"no split network in {directory}", hint="train one: edgecat defend psgl train") from error
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        raise ArtifactError(f"cannot read {path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+        raise ArtifactError(f"cannot read {path}: {first_fault(error)}") from error
 
 
 def load_split(directory: Path) -> Stored:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.deployment import RunnerOptions
 from edge.devices.spec import parse_spec
-from foundation.errors import DataError, UsageError, first_line
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from foundation.errors import UsageError
+from foundation.settings_files import first_fault, read_toml
 
 
 class CheckSettings(BaseModel):
@@ -67,17 +62,11 @@ def read_fleet(path: Path) -> Fleet:
         UsageError: it is not TOML, has an unknown or impossible field, or a device twice or by no spec.
     """
     try:
-        fleet = Fleet.model_validate(tomllib.loads(path.read_bytes().decode()))
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
+        fleet = Fleet.model_validate(read_toml(path))
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
         raise UsageError(
-            f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}",
-            hint='as in: devices = ["serial:A", "serial:B"]; see docs/fleets.md',
+            f"{path}: {first_fault(error)}", hint='as in: devices = ["serial:A", "serial:B"]; see docs/fleets.md'
         ) from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not TOML: {first_line(error)}") from error
     return fleet.model_copy(update={"devices": _checked(path, fleet.devices), "check": _found(path, fleet.check)})
 
 

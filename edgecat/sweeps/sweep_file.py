@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,8 @@ from typing import Any, get_origin
 
 from edgecat.settings import RunSettings, make_settings
 from edgecat.sweeps.pools import DevicePool, parse_pool
-from foundation.errors import DataError, UsageError, first_line
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from foundation.errors import UsageError
+from foundation.settings_files import read_toml
 
 _FIELDS = RunSettings.model_fields
 _SEVERAL = frozenset(name for name, field in _FIELDS.items() if get_origin(field.annotation) is tuple)
@@ -54,7 +49,7 @@ def read_sweep(path: Path) -> list[Point]:
         DataError: the file cannot be read.
         UsageError: it is not TOML, has something else in it, or asks for no job or for what cannot work.
     """
-    document = _document(path)
+    document = read_toml(path)
     unknown = sorted(set(document) - {"settings", "grid"})
     if unknown:
         raise UsageError(f"{path}: unknown table or field {unknown[0]!r}", hint="it has the tables settings and grid")
@@ -67,15 +62,6 @@ def read_sweep(path: Path) -> list[Point]:
     if not points:
         raise UsageError(f"{path} asks for no job", hint=_EXAMPLE)
     return points
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_bytes().decode())
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not TOML: {first_line(error)}") from error
 
 
 def _check_names(path: Path, table: Mapping[str, Any], *, axes: bool = False) -> None:

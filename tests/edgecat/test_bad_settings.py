@@ -99,7 +99,7 @@ def test_an_architecture_of_the_user_s_must_be_a_module(edgecat_here: Callable[.
 def test_an_unknown_recipe_names_the_known_ones(edgecat: CommandLine) -> None:
     assert "not supported" in edgecat("export", "absent.safetensors", "--recipe", "executorch_int16x8").refusal(2)
     assert "nothing to export" in edgecat("export").refusal(2)
-    assert "no file of recipes" in edgecat("export", "absent.safetensors", "--recipes", "absent.toml").refusal(2)
+    assert "cannot read absent.toml" in edgecat("export", "absent.safetensors", "--recipes", "absent.toml").refusal(4)
     told = edgecat("export", "absent.safetensors", "--recipe", "onnx_int8").refusal(2)
     assert "unknown recipe 'onnx_int8'" in told
     assert "executorch_fp32" in told
@@ -120,7 +120,7 @@ def test_a_resumed_run_keeps_its_settings(edgecat: CommandLine, tmp_path: Path) 
     assert "no run to resume" in edgecat("run", "--resume").refusal(2)
     assert "no run directory" in edgecat("run", "--resume", "--out", tmp_path).refusal(4)
     (tmp_path / "run.toml").write_text("seed = [")
-    assert "cannot read" in edgecat("run", "--resume", "--out", tmp_path).refusal(4)
+    assert "is not TOML" in edgecat("run", "--resume", "--out", tmp_path).refusal(4)
     (tmp_path / "run.toml").write_text("speed = 3")
     assert "cannot read" in edgecat("run", "--resume", "--out", tmp_path).refusal(4)
     assert (tmp_path / "run.toml").read_text() == "speed = 3"

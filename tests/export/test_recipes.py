@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from export.recipes import RECIPES, STANDARD, UNSUPPORTED, Recipe, find_recipe, load_recipes, select_recipes
-from foundation.errors import ExitCode, UsageError
+from foundation.errors import DataError, ExitCode, UsageError
 
 
 def test_names_say_runtime_and_precision() -> None:
@@ -99,7 +99,7 @@ def test_recipes_of_one_s_own_come_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[a", "cannot read recipes"),
+        ("[a", "is not TOML"),
         ("a = 3", "a is not a table"),
         ('[a]\nlike = "tflite_int3"', "unknown recipe 'tflite_int3'"),
         ('[a]\nlike = "executorch_int16x8"', "not supported"),
@@ -112,7 +112,7 @@ def test_a_spoilt_file_of_recipes_is_a_usage_error(tmp_path: Path, text: str, wo
     place.write_text(text)
     with pytest.raises(UsageError, match=words):
         load_recipes(place)
-    with pytest.raises(UsageError, match="no file of recipes"):
+    with pytest.raises(DataError, match="No such file"):
         load_recipes(tmp_path / "other.toml")
 
 
