@@ -25,7 +25,7 @@ from pydantic import JsonValue
 
 from benchmarks.proof import Check, at_least, at_most, main
 from benchmarks.throughput import cable, clients, queries, today
-from benchmarks.throughput.models import random_model
+from benchmarks.untrained import untrained
 from edge.adb.client import Adb
 from edge.adb.connection import DirectConnection
 from edge.adb.keys import HostKey
@@ -45,8 +45,8 @@ def measure(quick: bool) -> tuple[Raw, list[Check]]:
     """Run everything; see the module."""
     with tempfile.TemporaryDirectory(prefix="edgecat-benchmark-") as name:
         folder = Path(name)
-        artifact = random_model(folder, "plain", _IMAGE)
-        victim = random_model(folder / "victim", "residual", _IMAGE)
+        artifact = untrained(folder, "plain", _IMAGE)["tflite_int8"]
+        victim = untrained(folder / "victim", "residual", _IMAGE)["tflite_int8"]
         images = np.random.default_rng(0).integers(0, 256, (12_800 if quick else 25_600, *_IMAGE), np.uint8)
         raw: Raw = {"adb": _clients(folder, artifact, images, quick)}
         rounds = 3 if quick else 7

@@ -26,13 +26,13 @@ from typing import Any
 import numpy as np
 from pydantic import JsonValue
 
-from benchmarks.agreement.files import make_files
-from benchmarks.agreement.timers import executorch_bindings, litert_benchmark
 from benchmarks.comparison import power
 from benchmarks.cores import on_cores
 from benchmarks.kept import known, once
+from benchmarks.latency_peers import executorch_bindings, litert_benchmark
 from benchmarks.proof import Check, at_most, main
 from benchmarks.statistics import mean_interval
+from benchmarks.untrained import untrained
 from edge.deployment import RunnerOptions, push_artifact, start
 from edge.devices.opening import OpenDevice, open_device
 from edge.runner.messages import BenchmarkRequest
@@ -72,7 +72,9 @@ def _files(wanted: list[tuple[str, int]], work: Path) -> dict[str, Artifact]:
     return {
         _name(recipe, side): artifact
         for side in (SMALL, LARGE)
-        for recipe, artifact in make_files([r for r, s in wanted if s == side], side, work / str(side)).items()
+        for recipe, artifact in untrained(
+            work / str(side), "residual", (side, side, 1), [r for r, s in wanted if s == side]
+        ).items()
     }
 
 

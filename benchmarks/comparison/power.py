@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,22 +22,23 @@ from benchmarks.comparison.significance import Change, change_of_medians
 from benchmarks.kept import known, once
 from benchmarks.proof import Check, at_least, at_most
 from benchmarks.statistics import evenly_picked
+from benchmarks.untrained import untrained
 from edge.deployment import RunnerOptions, push_artifact, start
 from edge.devices.opening import OpenDevice, open_device
 from edge.runner.messages import BenchmarkRequest
-from export.exporting import Source, export
-from export.recipes import find_recipe
 from foundation.answers import AnswerPolicy
-from foundation.files import sha256_bytes
-from foundation.manifest import Artifact, load_artifact
+from foundation.manifest import Artifact
 from foundation.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Raw = dict[str, JsonValue]
 
 LAYERS, SLOWER_LAYERS = 20, 22
 REPEATS = 10
 PAIRS, QUICK_PAIRS = 100, 3
-_SIDE, _CHANNELS, _CLASSES = 32, 24, 4
+_IMAGE, _CHANNELS = (32, 32, 1), 24
 _REQUEST = BenchmarkRequest(warmup_runs=20, min_runs=100, min_seconds=0.2, max_seconds=1.0)
 # A run's samples that are kept for each process: enough for its median.
 _KEPT = 500
@@ -55,7 +56,10 @@ def measure(quick: bool, work: Path, progress: Progress = SILENT) -> Raw:
         For `same` and for `slower`, of each pair the ratio of medians, its interval, the p-value and whether compare
         would tell; and the true ratio, of the medians over all pairs.
     """
-    artifacts = {"a": _artifact(LAYERS, work / "a"), "slower": _artifact(SLOWER_LAYERS, work / "slower")}
+    artifacts = {
+        name: untrained(work / name, f"{__name__}:{factory.__name__}", _IMAGE)["tflite_int8"]
+        for name, factory in (("a", plain_layers), ("slower", slower_layers))
+    }
     names = [f"pair-{REPEATS}-{number}" for number in range(QUICK_PAIRS if quick else PAIRS)]
     with open_device("embedded") as device, progress.task("pairs of runs", len(names)) as advance:
         kind = device.info.kind
@@ -145,23 +149,16 @@ def _interval(hits: Sequence[bool]) -> list[JsonValue]:
     return [float(found.low), float(found.high)]
 
 
-def _artifact(layers: int, directory: Path) -> Artifact:
-    """A network of so many equal layers, untrained: what it answers does not matter here, what it computes does."""
-    recipe = find_recipe("tflite_int8")
-    if (directory / recipe.file_name).is_file():
-        return load_artifact(directory / recipe.file_name)
-    import torch
+def plain_layers(channels: int, classes: int, layers: int = LAYERS) -> nn.Module:
+    """A network of so many equal layers: what it answers does not matter here, what it computes does."""
     from torch import nn
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        blocks: list[nn.Module] = [nn.Conv2d(1, _CHANNELS, 3, 2, 1), nn.ReLU()]
-        for _ in range(layers):
-            blocks += [nn.Conv2d(_CHANNELS, _CHANNELS, 3, 1, 1), nn.ReLU()]
-        network = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(_CHANNELS, _CLASSES))
-    images = np.random.default_rng(0).integers(0, 256, (712, _SIDE, _SIDE, 1), np.uint8)
-    names = tuple(f"class {k}" for k in range(_CLASSES))
-    source = Source(
-        network.eval(), (_SIDE, _SIDE, 1), names, sha256_bytes(str(layers).encode()), images[:200], images[200:]
-    )
-    return export(source, recipe, directory).artifact
+    blocks: list[nn.Module] = [nn.Conv2d(channels, _CHANNELS, 3, 2, 1), nn.ReLU()]
+    for _ in range(layers):
+        blocks += [nn.Conv2d(_CHANNELS, _CHANNELS, 3, 1, 1), nn.ReLU()]
+    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(_CHANNELS, classes))
+
+
+def slower_layers(channels: int, classes: int) -> nn.Module:
+    """The same with a tenth more to compute."""
+    return plain_layers(channels, classes, SLOWER_LAYERS)

@@ -23,7 +23,7 @@ from pydantic import JsonValue
 
 from attack.budget import BudgetedOracle
 from attack.ledger import AttackIdentity, Ledger
-from benchmarks.throughput.models import random_model
+from benchmarks.untrained import untrained
 from edge.deployment import deploy
 from edge.devices.embedded.launch import EmbeddedDevice
 from edge.devices.opening import OpenDevice, open_device
@@ -40,7 +40,9 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 def measure(folder: Path, quick: bool) -> Raw:
     """Everything that the simulation wants, and rates of several devices at once, which it must tell."""
     images: Raw = {}
-    models = {name: random_model(folder / name.replace(" ", ""), "plain", shape) for name, shape in SHAPES.items()}
+    models = {
+        name: untrained(folder / name.replace(" ", ""), "plain", shape)["tflite_int8"] for name, shape in SHAPES.items()
+    }
     for name, shape in SHAPES.items():
         count = (6_400 if quick else 25_600) * 64 * 64 // (shape[0] * shape[1] * shape[2])
         images[name] = _image_costs(models[name], _noise(count, shape), folder) | {"training": _training(shape, quick)}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import latency_agreement
-from benchmarks.agreement.timers import executorch_bindings, litert_benchmark
+from benchmarks.latency_peers import executorch_bindings, litert_benchmark
 from benchmarks.proof import Check
 
 

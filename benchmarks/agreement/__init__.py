@@ -1,1 +1,0 @@
-"""What `benchmarks.latency_agreement` holds our latency against."""
