@@ -81,14 +81,18 @@ class RecordSet:
 
     @cached_property
     def latency_repeats(self) -> dict[tuple[str, DeviceKind, str], list[Latency]]:
-        """Our latest measurement's repeats by device, kind and artefact, each list ordered by repeat."""
-        found: dict[tuple[str, DeviceKind, str], dict[int, Latency]] = {}
+        """Our latest measurement's repeats by device, kind and artefact, each list ordered by repeat.
+
+        Two builds of one name that were measured in turns are two measurements: the one that ended last counts.
+        """
+        found: dict[tuple[str, DeviceKind, str], list[dict[int, Latency]]] = {}
         for r in (record for record in self._of(Latency) if record.source is None):
-            series = found.setdefault((*self.device_of(r), r.artifact), {})
-            if any(not same_series(r, other) for other in series.values()):
-                series.clear()
-            series[r.repeat] = r
-        return {key: [series[repeat] for repeat in sorted(series)] for key, series in found.items()}
+            key = (*self.device_of(r), r.artifact)
+            series = found.get(key, [])
+            own = next((one for one in series if same_series(r, next(iter(one.values())))), {})
+            own[r.repeat] = r
+            found[key] = [*(one for one in series if one is not own), own]
+        return {key: [series[-1][repeat] for repeat in sorted(series[-1])] for key, series in found.items()}
 
     @cached_property
     def imported(self) -> list[Latency]:

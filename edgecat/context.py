@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from benchmarks.records import Context
 from edge.devices.spec import parse_spec
@@ -28,9 +31,25 @@ _PACKAGES = (
 )
 
 
-def describe_context(settings: RunSettings, run_id: str) -> Context:
-    """The first record of a run. What the system does not tell is null; a phone's serial number stays a hash."""
-    device = parse_spec(settings.device)
+def describe_run(settings: RunSettings, run_id: str) -> Context:
+    """The first record of a run."""
+    told = settings.model_dump(mode="json")
+    return describe_context(run_id, settings.device, told, seed=settings.seed, quick=settings.quick)
+
+
+def describe_context(
+    run_id: str, spec: str, settings: Mapping[str, JsonValue], *, seed: int, quick: bool = False
+) -> Context:
+    """This machine, its software and how they were asked. What the system does not tell is null.
+
+    Args:
+        run_id: of the records that follow.
+        spec: the device's, as it was asked for or as it calls itself; a phone's serial number stays a hash.
+        settings: what was asked.
+        seed: of everything drawn.
+        quick: whether it was smaller than it should be.
+    """
+    device = parse_spec(spec)
     words = [word.replace(str(device), device.anonymous) for word in sys.argv[1:]]
     return Context(
         run_id=run_id,
@@ -42,9 +61,9 @@ def describe_context(settings: RunSettings, run_id: str) -> Context:
         cores=machine.cores(),
         memory_bytes=machine.memory_bytes(),
         versions={name: found for name in _PACKAGES if (found := _version(name)) is not None},
-        quick=settings.quick,
-        seed=settings.seed,
-        settings=settings.model_dump(mode="json") | {"device": device.anonymous},
+        quick=quick,
+        seed=seed,
+        settings={**settings, "device": device.anonymous},
     )
 
 

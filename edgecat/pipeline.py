@@ -16,7 +16,7 @@ from edge.devices.spec import parse_spec
 from edge.runner import legacy
 from edge.runner.messages import BenchmarkRequest
 from edgecat.campaign import Campaign
-from edgecat.context import describe_context
+from edgecat.context import describe_run
 from edgecat.directory import RunDirectory
 from edgecat.journal import Journal
 from edgecat.settings import RunSettings
@@ -77,7 +77,7 @@ class _Walk:
         dataset = load_dataset(self.settings, self.progress)
         check_architecture(self.settings.architecture, dataset)
         campaign = Campaign(self.settings, self.journal, dataset, self.settings.architecture, self.progress)
-        self.journal.add(describe_context(self.settings, self.journal.run_id))
+        self.journal.add(describe_run(self.settings, self.journal.run_id))
         checkpoint = self._victim(dataset)
         artifacts = self._artifacts(checkpoint, dataset)
         with open_device(self.settings.device) as device:

@@ -11,7 +11,7 @@ from edgecat.cli import options
 from edgecat.cli.output import Output, aligned
 
 if TYPE_CHECKING:
-    from benchmarks.records import Device, Latency, LayerProfile
+    from benchmarks.records import Latency, LayerProfile
     from edge.runner.messages import BenchmarkRequest
     from edgecat.stages.bench import Measured
     from foundation.manifest import Artifact
@@ -100,7 +100,6 @@ def bench(
         from edge.deployment import RunnerOptions
         from edge.devices.opening import open_device
         from edgecat.stages import bench as stage
-        from edgecat.stages.device import describe_device
         from foundation.manifest import load_artifact
 
         own = {"warmup_runs": warmup, "min_runs": min_runs, "min_seconds": min_seconds, "max_seconds": max_seconds}
@@ -121,13 +120,10 @@ def bench(
         found: list[stage.Measured] = []
         with open_device(device, key) as opened:
             for record in stage.bench(opened, artifacts, plan, output):
-                if out is not None and not found:
-                    records.append(out, describe_device(opened.info, record.run_id))
                 if out is not None:
                     records.append(out, record)
                 found.append(record)
-            described = describe_device(opened.info, found[0].run_id)
-        output.result(_document(described, artifacts, found), _text(described, artifacts, found))
+        output.result(_document(artifacts, found), _text(artifacts, found))
 
 
 def _request(tier: TierName, own: dict[str, Any]) -> BenchmarkRequest:
@@ -150,7 +146,7 @@ def _repeats(artifact: Artifact, found: list[Measured]) -> list[Latency]:
     return [r for r in found if isinstance(r, Latency) and r.artifact_sha256 == artifact.manifest.sha256]
 
 
-def _document(device: Device, artifacts: list[Artifact], found: list[Measured]) -> dict[str, Any]:
+def _document(artifacts: list[Artifact], found: list[Measured]) -> dict[str, Any]:
     from benchmarks.repeats import pooled, spread
 
     together = []
@@ -159,7 +155,8 @@ def _document(device: Device, artifacts: list[Artifact], found: list[Measured]) 
         one = pooled(repeats).model_dump(mode="json", exclude={"raw_us", "raw_kept", "repeat", "order", "conditions"})
         together.append({"model": str(artifact.path), "repeats": len(repeats), "spread": spread(repeats)} | one)
     return {
-        "device": device.model_dump(mode="json"),
+        "context": next(r.model_dump(mode="json") for r in found if r.kind == "context"),
+        "device": next(r.model_dump(mode="json") for r in found if r.kind == "device"),
         "latencies": [r.model_dump(mode="json") for r in found if r.kind == "latency"],
         "pooled": together,
         "throughputs": [r.model_dump(mode="json") for r in found if r.kind == "throughput"],
@@ -167,7 +164,7 @@ def _document(device: Device, artifacts: list[Artifact], found: list[Measured]) 
     }
 
 
-def _text(device: Device, artifacts: list[Artifact], found: list[Measured]) -> str:
+def _text(artifacts: list[Artifact], found: list[Measured]) -> str:
     """A table: a line for each model, and a word on each flag."""
     rows = [["model", "engine", "p50 µs", "p90 µs", "p99 µs", "spread", "load ms", *_MORE]]
     flags = []
@@ -176,7 +173,7 @@ def _text(device: Device, artifacts: list[Artifact], found: list[Measured]) -> s
         rates = [r for r in found if r.kind == "throughput" and r.artifact_sha256 == artifact.manifest.sha256]
         rows.append(_row(repeats, rates[0].images_per_second if rates else None))
         flags += [f"{one.artifact}, repeat {one.repeat + 1}: {word}" for one in repeats for word in _flags(one)]
-    one = _repeats(artifacts[0], found)
+    device, one = next(r for r in found if r.kind == "device"), _repeats(artifacts[0], found)
     processes = "1 process" if len(one) == 1 else f"{len(one)} processes"
     head = f"{device.spec} ({device.device_kind}), {processes} each, tier {one[0].tier}"
     profiles = [line for record in found if record.kind == "profile" for line in _layers(record)]

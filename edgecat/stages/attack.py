@@ -8,7 +8,7 @@ from benchmarks.summary import Summary
 from edge.deployment import deploy
 from edge.devices.opening import open_device
 from edgecat.campaign import Campaign
-from edgecat.context import describe_context
+from edgecat.context import describe_run
 from edgecat.directory import RunDirectory
 from edgecat.journal import Journal
 from edgecat.settings import RunSettings
@@ -44,7 +44,7 @@ def attack_model(
             opened, artifact, options=settings.serving(artifact.manifest.runtime), progress=progress
         ) as deployed:
             campaign.check_ledger(deployed.identity)
-            journal.add(describe_context(settings, journal.run_id))
+            journal.add(describe_run(settings, journal.run_id))
             journal.add(describe_device(opened.info, journal.run_id))
             journal.add(measure_accuracy(deployed, artifact, dataset, opened.info, journal.run_id))
         campaign.steal(opened, artifact)

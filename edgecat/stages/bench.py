@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from benchmarks.records import Latency, LayerProfile, Memory, TemperatureGate, Throughput, Tier
+from benchmarks.records import Context, Device, Latency, LayerProfile, Memory, TemperatureGate, Throughput, Tier
 from edge.deployed import DeployedModel
 from edge.deployment import RunnerOptions, push_artifact, start
 from edge.devices.conditions import GATE_SECONDS, ConditionsReader, wait_until_cool
@@ -20,6 +21,8 @@ from edge.devices.opening import OpenDevice
 from edge.devices.page_cache import drop_file
 from edge.devices.performance import FixedPerformance
 from edge.runner.messages import BenchmarkRequest
+from edgecat.context import describe_context
+from edgecat.stages.device import describe_device
 from edgecat.stages.latency import Setting, measure_latency, measure_throughput
 from edgecat.stages.profile import measure_profile
 from foundation.answers import AnswerPolicy
@@ -40,7 +43,7 @@ _OFFLINE_IMAGES, _FEW_IMAGES = 24_576, 512
 _MEMORY_PASS = BenchmarkRequest(warmup_runs=0, min_runs=20, min_seconds=0.3, max_seconds=5)
 
 
-Measured = Latency | Throughput | LayerProfile
+Measured = Context | Device | Latency | Throughput | LayerProfile
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,13 @@ class BenchPlan:
             raise UsageError(f"a gate cannot wait for {self.gate_seconds:g} seconds")
 
 
+_PLAN = TypeAdapter(BenchPlan)
+
+
 def bench(
     device: OpenDevice, artifacts: Sequence[Artifact], plan: BenchPlan, progress: Progress = SILENT
 ) -> Iterator[Measured]:
-    """Measure, and give each record as soon as it is there.
+    """Measure, and give each record as soon as it is there: first who measured and how, and where.
 
     Args:
         device: where; it is taken until it is closed.
@@ -127,6 +133,9 @@ class _Bench:
             numbers = range(len(remotes))
             # First of all: whatever does not run, fails before the long part.
             pss = [self._peak_pss(number, remotes[number]) if self._plan.memory else None for number in numbers]
+            told = _PLAN.dump_python(self._plan, mode="json")
+            yield describe_context(self._run_id, self._device.info.spec, told, seed=self._plan.seed)
+            yield describe_device(self._device.info, self._run_id)
             order = np.random.default_rng(self._plan.seed)
             for repeat in range(self._plan.repeats):
                 for place, number in enumerate(order.permutation(len(remotes)).tolist()):

@@ -68,6 +68,14 @@ def test_only_the_latest_measurement_s_repeats_are_pooled(maker: RecordMaker) ->
     assert [one.load_ms for one in resumed] == [4.2, 1.0]
 
 
+def test_two_builds_of_one_name_in_turns_are_two_measurements(maker: RecordMaker) -> None:
+    old = repeats(maker, 300, 310, 305, artifact_sha256="0" * 64)
+    new = repeats(maker, 600, 610, 605, artifact_sha256="1" * 64)
+    turns = [one for pair in zip(old, new, strict=True) for one in pair]
+    ((_, found),) = RecordSet((maker.device(), *turns)).latency_repeats.items()
+    assert found == new
+
+
 def test_the_summary_tells_repeats_their_spread_and_throughput(maker: RecordMaker) -> None:
     device, artifact = maker.device(), maker.artifact("tflite", "int8")
     rate = Throughput(

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from benchmarks import records
-from benchmarks.records import Device, Latency, Throughput
+from benchmarks.records import Context, Device, Latency, Throughput
 from edgecat.stages.bench import BenchPlan
 from foundation.errors import UsageError
 
@@ -88,12 +88,15 @@ def test_repeats_are_pooled_and_images_counted(benched: tuple[Any, Path]) -> Non
 
 def test_every_record_is_on_disk(benched: tuple[Any, Path]) -> None:
     document, out = benched
-    device, *rest = records.read(out)
+    context, device, *rest = records.read(out)
+    assert isinstance(context, Context)
     assert isinstance(device, Device)
+    assert (context.seed, context.settings["repeats"]) == (3, 3)
+    assert context.model_dump(mode="json") == document["context"]
     told = [*document["latencies"], *document["throughputs"]]
     assert [one.model_dump(mode="json") for one in rest] == told
     assert [type(one) for one in rest] == [Latency] * 6 + [Throughput] * 2
-    assert {one.run_id for one in rest} == {device.run_id}
+    assert {one.run_id for one in rest} == {device.run_id} == {context.run_id}
 
 
 def test_people_get_a_table_and_what_could_not_be_done(edgecat_here: Callable[..., Ended], model: Path) -> None:

@@ -20,7 +20,7 @@ from benchmarks import records
 from defense.ownership.oracle import WatermarkedOracle
 from defense.ownership.watermark import Watermark
 from edgecat.__main__ import main
-from edgecat.context import describe_context
+from edgecat.context import describe_run
 from edgecat.settings import make_settings
 from edgecat.stages.data import load_dataset
 from edgecat.stages.walks import walk_again
@@ -44,7 +44,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(place / "halves.npz", **arrays)
     settings = make_settings(data=str(place / "halves.npz"), budgets=(40, 300), pools=("pd:30",), seeds=2)
     dataset = load_dataset(settings)
-    records.append(place / "results.jsonl", describe_context(settings, "ab" * 8))
+    records.append(place / "results.jsonl", describe_run(settings, "ab" * 8))
     victim = KnownVictim(brighter_half)
     with Ledger(place / "ledger.sqlite") as ledger:
         for seed in (0, 1):
