@@ -23,6 +23,8 @@ POLICIES = (
     "mad_argmax:0.5",
 )  # fmt: skip
 _EACH_IMAGE = ("predictions", "victim_predictions", "truth")
+# Of the training of an attack at full strength: policies are held against each other.
+EFFORT = "0.5"
 POOLS = {"phantom": "proxy", "chestxray64": "pd:100"}
 
 
@@ -47,7 +49,7 @@ def _without_predictions(found: Any) -> Any:
 def _measured(data: Data, model: Path, work: Path, quick: bool) -> Raw:
     chosen = ("scores", REVERSE[data.name]) if quick else POLICIES
     words = [word for policy in chosen for word in ("--policy", policy)]
-    size = ["--budget", "250", "--seeds", "1"] if quick else ["--budget", "4k", "--seeds", "3"]
+    size = ["--budget", "250", "--seeds", "1"] if quick else ["--budget", "4k", "--seeds", "3", "--effort", EFFORT]
     place = ["--pool", POOLS[data.name], "--out", str(work / data.name / "policies")]
     return run_edgecat(["defend", "policies", str(model), "--data", data.source, *words, *size, *place])
 

@@ -39,7 +39,10 @@ def evaluate(
         int, typer.Option("--victims", min=1, help="Test images that attacks are after, at most.")
     ] = 256,
     effort: Annotated[
-        float, typer.Option("--effort", min=0.01, help="How long decoders learn: 1 is full strength, 0.5 half as long.")
+        float,
+        typer.Option(
+            "--effort", min=0.01, help="How long decoders and fsha learn: 1 is full strength, 0.5 half as long."
+        ),
     ] = 1.0,
     seed: options.Seed = 0,
     size: options.Size = None,
@@ -59,6 +62,7 @@ def evaluate(
         from defense.evaluation import EvaluationSettings, check_names
         from defense.inversion.attacks import InversionSettings
         from defense.inversion.decoder import DecoderSettings
+        from defense.inversion.fsha import FshaSettings
         from edgecat.stages.data import load_dataset
         from edgecat.stages.split_evaluation import evaluate_directories
 
@@ -66,7 +70,10 @@ def evaluate(
             inversion=tuple(attack or EvaluationSettings.inversion),
             adversarial=tuple(adversarial or EvaluationSettings.adversarial),
             victims=victims,
-            attacks=InversionSettings(decoder=DecoderSettings(epochs=max(1, round(DecoderSettings.epochs * effort)))),
+            attacks=InversionSettings(
+                decoder=DecoderSettings(epochs=max(1, round(DecoderSettings.epochs * effort))),
+                fsha=FshaSettings(steps=max(1, round(FshaSettings.steps * effort))),
+            ),
             seed=seed,
         )
         check_names(tried)
