@@ -104,30 +104,32 @@ class ArtifactSummary(Part):
 
 
 class Summary(Part):
-    """The whole run."""
+    """The whole run. `report` is the page's path, where there is one."""
 
     schema_version: int = 1
-    report: str | None
+    report: str | None = None
     quick: bool
     victim: VictimSummary | None
     artifacts: list[ArtifactSummary]
     attacks: list[AttackSummary]
     gains: list[GainSummary]
 
+    def reported(self, page: Path) -> Summary:
+        """The same with the place of its report."""
+        return self.model_copy(update={"report": str(page)})
 
-def summarise(records: Iterable[Record], report: Path | None = None) -> Summary:
+
+def summarise(records: Iterable[Record]) -> Summary:
     """Derive the document of a run from its records. The same records give the same document.
 
     Args:
         records: of one run or of several that belong together.
-        report: where the report was written, if it was.
 
     Raises:
         DataError: the records contradict each other.
     """
     held = RecordSet(tuple(records))
     return Summary(
-        report=None if report is None else str(report),
         quick=held.context is not None and held.context.quick,
         victim=None if held.victim is None else _victim(held.victim),
         artifacts=[part for artifact in held.artifacts.values() for part in _artifact(held, artifact)],

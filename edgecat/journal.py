@@ -40,9 +40,11 @@ class Journal:
 
     def report(self, dataset: Dataset) -> Summary:
         """Write the report and derive the document."""
-        return summarise(self.records, self.write_report(dataset))
+        summary = summarise(self.records)
+        return summary.reported(self.write_report(dataset, summary))
 
-    def write_report(self, dataset: Dataset) -> Path:
+    def write_report(self, dataset: Dataset, summary: Summary | None = None) -> Path:
         """Write the report; gives the page's path."""
         place = self.directory.path
-        return write_report(self.records, place, contact_sheet(dataset), load_queried(place), load_readings(place))
+        sheet, queried, readings = contact_sheet(dataset), load_queried(place), load_readings(place)
+        return write_report(self.records, place, sheet, queried, readings, summary)

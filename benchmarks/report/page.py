@@ -40,6 +40,7 @@ def write_report(
     contact_sheet: dict[str, NDArray[np.uint8]] | None = None,
     queried: Sequence[QueriedImages] = (),
     readings: Sequence[Readings] = (),
+    summary: Summary | None = None,
 ) -> Path:
     """Write `report.html` (one file that needs no other), `report.md`, `plots/`, and `tables/` of CSV files.
 
@@ -49,6 +50,7 @@ def write_report(
         contact_sheet: some images of each class, uint8 [N, height, width, 1 or 3], by class name.
         queried: some of the images that thieves asked about, with the victim's answers.
         readings: what attacks on split networks read back of some patients.
+        summary: of these records, where it is known already.
 
     Returns:
         The path of `report.html`.
@@ -60,7 +62,7 @@ def write_report(
     held = RecordSet(tuple(records))
     if not held.records:
         raise DataError("there are no records to report", hint="edgecat run or edgecat attack makes some")
-    summary = summarise(held.records)
+    summary = summary or summarise(held.records)
     report = compose(held, summary, contact_sheet, queried, readings)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("benchmarks.report", "templates"),

@@ -160,9 +160,9 @@ def report(
         if not place.results.is_file():
             raise DataError(f"{directory} has no {place.results.name}", hint="name the directory of a run")
         found = records.read(place.results, output)
-        sheet = _contact_sheet(place, output)
-        page = write_report(found, directory, sheet, load_queried(directory), load_readings(directory))
-        output.result(summarise(found, page).model_dump(mode="json"), f"report: {page}")
+        sheet, summary = _contact_sheet(place, output), summarise(found)
+        page = write_report(found, directory, sheet, load_queried(directory), load_readings(directory), summary)
+        output.result(summary.reported(page).model_dump(mode="json"), f"report: {page}")
 
 
 def _contact_sheet(place: RunDirectory, output: Output) -> dict[str, NDArray[np.uint8]] | None:

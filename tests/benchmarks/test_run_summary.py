@@ -31,7 +31,7 @@ def test_an_aggregate_is_the_mean_over_its_seeds(maker: RecordMaker) -> None:
 
 
 def test_the_document_has_the_keys_that_the_command_line_promises(run_records: list[Record]) -> None:
-    document = json.loads(summarise(run_records, Path("out/report.html")).model_dump_json())
+    document = json.loads(summarise(run_records).reported(Path("out/report.html")).model_dump_json())
     assert document["report"] == "out/report.html"
     assert document["victim"]["accuracy"] > 0.9
     for artifact in document["artifacts"]:
