@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.comparison import tables as comparison
 from benchmarks.defence import tables as defence
 from benchmarks.matrix import tables as matrix
 from benchmarks.scale import tables as scale
@@ -27,7 +28,10 @@ _DOCUMENTS = (
     "README.md",
     *(
         f"docs/{name}.md"
-        for name in ("devices", "attacks", "psgl", "inversion", "policies", "detection", "export", "scaling")
+        for name in (
+            *("devices", "attacks", "defences", "psgl", "inversion", "policies", "detection", "export"),
+            *("benchmarking", "compare", "scaling"),
+        )
     ),
 )
 _MARK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -169,6 +173,9 @@ _TABLES = {
     "export_roads": _of("export_matrix", matrix.roads, "Python bindings, one thread."),
     "export_hostile": _of("export_matrix", matrix.hostile, "embedded device."),
     "export_bounds": _of("export_matrix", theft.bounds, "embedded device."),
+    "latency_agreement": _of("latency_agreement", comparison.agreement, "embedded device, native runner, one thread."),
+    "compare_power": _of("latency_agreement", comparison.power, "embedded device, int8 `.tflite`."),
+    "latency_bounds": _of("latency_agreement", theft.bounds, "embedded device."),
     "scale_constants": _of("scaling", scale.constants, "seconds of a core, counted by the system."),
     "scale_at_once": _of("scaling", scale.at_once, "one process for each device."),
     "scale_scenarios": _of("scaling", scale.scenarios, "simulated from the constants above."),
