@@ -7,6 +7,13 @@ import sys
 
 from foundation.errors import EdgecatError, ExitCode
 
+# How what was interrupted is gone on with, by command.
+_GOES_ON = {
+    "run": "edgecat run --resume --out DIR goes on with a run",
+    "attack": "the same command with the same --out goes on where it ended",
+    "sweep": "the same command goes on where it ended",
+}
+
 
 def main() -> None:
     """Run the command line; see `edgecat --help`."""
@@ -24,7 +31,7 @@ def main() -> None:
     except WrongUsage as error:
         code = _usage(error)
     if code == ExitCode.INTERRUPTED:
-        _fail("interrupted", "edgecat run --resume --out DIR goes on with a run", ExitCode.INTERRUPTED)
+        _fail("interrupted", _GOES_ON.get(sys.argv[1]), ExitCode.INTERRUPTED)
     sys.exit(code)
 
 

@@ -25,7 +25,7 @@ def power(document: Document) -> str:
     """Pairs of runs, and of how many `compare` told a difference."""
     found = document["raw"]["compare"]
     rows = []
-    for key, what, true in (("same", "one artefact twice", 1.0), ("slower", "a tenth more layers", found["true_ratio"])):
+    for key, what, true in (("same", "one file twice", 1.0), ("slower", "a tenth more layers", found["true_ratio"])):
         one = found[key]
         low, high = one["share_told_ci"]
         share = f"{one['share_told']:.1%} ({low:.1%}–{high:.1%})"

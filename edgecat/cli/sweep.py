@@ -9,13 +9,12 @@ import typer
 
 from edgecat.cli import options
 from edgecat.cli.output import Output, aligned
-from foundation.errors import ExitCode, UsageError
+from foundation.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgecat.sweeps.jobs import Job
-    from edgecat.sweeps.running import Means
     from edgecat.sweeps.telling import SweepSummary
 
 
@@ -52,14 +51,14 @@ def sweep(
     pip install 'edgecat[fleet]', unless --serial.
     """
     with Output(json) as output:
-        from edgecat.sweeps.running import Means, plan
+        from edgecat.sweeps.running import Means, plan, run_sweep
 
         directory = out or Path("sweeps") / file.stem
         jobs = plan(file)
         if resume and not (directory / "jobs").is_dir():
             raise UsageError(f"no sweep to resume in {directory}", hint="leave out --resume, or name it with --out")
         means = Means(workers, address, serial, retries)
-        summary = _planned(jobs, directory) if dry_run else _swept(jobs, directory, means, output)
+        summary = _planned(jobs, directory) if dry_run else run_sweep(jobs, directory, means, output)
         from edgecat.sweeps.telling import table
 
         output.result(summary.model_dump(mode="json"), "\n".join(aligned(table(summary))))
@@ -72,13 +71,3 @@ def _planned(jobs: Sequence[Job], directory: Path) -> SweepSummary:
     from edgecat.sweeps.telling import summarise
 
     return summarise(SweepDirectory(directory), jobs, {}, 0.0)
-
-
-def _swept(jobs: Sequence[Job], directory: Path, means: Means, output: Output) -> SweepSummary:
-    from edgecat.sweeps.running import run_sweep
-
-    try:
-        return run_sweep(jobs, directory, means, output)
-    except KeyboardInterrupt:
-        output.say("interrupted: the same command goes on where it ended")
-        raise SystemExit(int(ExitCode.INTERRUPTED)) from None
