@@ -35,6 +35,8 @@ class EvaluationSettings:
         inversion: names of `defense.inversion.attacks.ATTACKS`.
         adversarial: names of `defense.inversion.adversarial.ADVERSARIAL`.
         victims: test patients' images that attacks are after, at most.
+        auxiliary: images of other patients that the attacker has, at most: of the validation split first, then of the
+            thief's half; None: all.
         one_by_one: of them, those whose gradients are inverted.
         attacks: settings of the attacks.
         changes: how far adversarial images go.
@@ -44,6 +46,7 @@ class EvaluationSettings:
     inversion: tuple[str, ...] = ("mean", "decoder")
     adversarial: tuple[str, ...] = ("fgsm", "pgd")
     victims: int = 256
+    auxiliary: int | None = None
     one_by_one: int = 4
     attacks: InversionSettings = field(default_factory=InversionSettings)
     changes: AdversarialSettings = field(default_factory=AdversarialSettings)
@@ -104,7 +107,7 @@ def evaluate_split(
     settings = settings or EvaluationSettings()
     test = dataset.test
     model.eval()
-    auxiliary, victims = _auxiliary(dataset), _first(test, settings.victims)
+    auxiliary, victims = _auxiliary(dataset, settings.auxiliary), _first(test, settings.victims)
     accuracy = {CLEAN: recognised(model, test.images, test.labels)}
     generator = torch.Generator().manual_seed(settings.seed)
     for method in settings.adversarial:
@@ -146,15 +149,15 @@ def _smashed(model: SplitModel, images: NDArray[np.uint8]) -> NDArray[np.float32
     return np.asarray(torch.cat(parts).float().numpy(), np.float32)
 
 
-def _auxiliary(dataset: Dataset) -> Split:
+def _auxiliary(dataset: Dataset, count: int | None) -> Split:
     parts = [split for split in (dataset.val, dataset.thief) if len(split)]
     if not parts:
         raise DataError("no images for the attacker: the data set has neither a val nor a thief split")
     images, labels, patients = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "labels", "patients")
     )
-    return Split(images, labels, patients)
+    return _first(Split(images, labels, patients), count)
 
 
-def _first(split: Split, count: int) -> Split:
+def _first(split: Split, count: int | None) -> Split:
     return Split(split.images[:count], split.labels[:count], split.patients[:count])

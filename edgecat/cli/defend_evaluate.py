@@ -38,6 +38,10 @@ def evaluate(
     victims: Annotated[
         int, typer.Option("--victims", min=1, help="Test images that attacks are after, at most.")
     ] = 256,
+    auxiliary: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--auxiliary", min=1, help="Other patients' images that the attacker has, at most. Default: all."),
+    ] = None,
     effort: Annotated[
         float,
         typer.Option(
@@ -70,6 +74,7 @@ def evaluate(
             inversion=tuple(attack or EvaluationSettings.inversion),
             adversarial=tuple(adversarial or EvaluationSettings.adversarial),
             victims=victims,
+            auxiliary=auxiliary,
             attacks=InversionSettings(
                 decoder=DecoderSettings(epochs=max(1, round(DecoderSettings.epochs * effort))),
                 fsha=FshaSettings(steps=max(1, round(FshaSettings.steps * effort))),
