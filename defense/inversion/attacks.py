@@ -67,7 +67,7 @@ def attack_split(
         mean = known.mean(0, keepdim=True).expand(private.shape)
         return measured(mean, private, time.perf_counter() - start)
     if which == "decoder":
-        return decoder_attack(model, known, private, settings.decoder, generator, progress)
+        return decoder_attack(model, known, private, settings.decoder, generator, progress, patients=auxiliary.patients)
     if which == "fsha":
         return fsha_attack(model, known, private, labels, settings.fsha, generator, progress)
     gradients = replace(settings.gradients, everything=which.endswith(EVERYTHING))

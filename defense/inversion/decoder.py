@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -75,6 +77,8 @@ def decoder_attack(
     settings: DecoderSettings,
     generator: torch.Generator,
     progress: Progress = SILENT,
+    *,
+    patients: NDArray[np.int64] | None = None,
 ) -> Reconstruction:
     """Train decoders on auxiliary images, and read the victims' smashed data with the best.
 
@@ -85,6 +89,8 @@ def decoder_attack(
         settings: of the decoders.
         generator: the source of chance.
         progress: where to show progress.
+        patients: int64 [M], whose each auxiliary image is: a decoder is not judged on patients that it learns from.
+            None: each image is somebody else's.
 
     Returns:
         the reconstructions; notes give each decoder's validation error (`linear.validation_mse`) and its PSNR on the
@@ -97,7 +103,8 @@ def decoder_attack(
         raise DataError(f"a decoder from {len(auxiliary)} auxiliary images for {len(victims)} victims")
     start = time.perf_counter()
     with model.evaluating():
-        attacker = _Attacker(model, auxiliary, settings, generator)
+        whose = np.arange(len(auxiliary)) if patients is None else patients
+        attacker = _Attacker(model, auxiliary, whose, settings, generator)
         target = attacker.observe(victims)
         found: dict[str, tuple[float, Tensor]] = {}
         for name in settings.architectures:
@@ -117,12 +124,16 @@ class _Attacker:
     """Auxiliary images with their smashed data, and what is learned from them."""
 
     def __init__(
-        self, model: SplitModel, auxiliary: Tensor, settings: DecoderSettings, generator: torch.Generator
+        self,
+        model: SplitModel,
+        auxiliary: Tensor,
+        patients: NDArray[np.int64],
+        settings: DecoderSettings,
+        generator: torch.Generator,
     ) -> None:
         self.model, self.settings, self.generator = model, settings, generator
-        order = torch.randperm(len(auxiliary), generator=generator)
-        held = max(1, round(len(auxiliary) * settings.validation))
-        self.held, images = auxiliary[order[:held]], auxiliary[order[held:]]
+        held, others = _parted(patients, settings.validation, generator)
+        self.held, images = auxiliary[held], auxiliary[others]
         self.noise = child(generator)
         self.held_z = self.observe(self.held)
         self.shape = (self.held_z.shape[1], self.held_z.shape[2], self.held_z.shape[3])
@@ -226,6 +237,16 @@ class _Attacker:
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
+
+
+def _parted(patients: NDArray[np.int64], share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Rows of a share of the patients, drawn, and of the others; of a single patient, a share of the images."""
+    names, whose = np.unique(patients, return_inverse=True)
+    if len(names) < 2:
+        names, whose = np.arange(len(patients)), np.arange(len(patients))
+    place = torch.randperm(len(names), generator=generator).argsort()[torch.from_numpy(whose)]
+    order, held = place.argsort(stable=True), int((place < max(1, round(len(names) * share))).sum())
+    return order[:held], order[held:]
 
 
 def _in_parts(read: Reader, z: Tensor) -> Tensor:

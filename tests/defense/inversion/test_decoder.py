@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from blobs_and_halves import blobs, plain
@@ -36,6 +37,17 @@ def test_the_decoder_that_validates_best_attacks() -> None:
     errors = {name: found.notes[f"{name}.validation_mse"] for name in settings.architectures}
     best = min(errors, key=lambda name: errors[name])
     assert found.mean_psnr == pytest.approx(found.notes[f"{best}.psnr"])
+
+
+def test_a_decoder_is_not_judged_on_patients_it_learns_from() -> None:
+    noise, patients = torch.rand(KNOWN.shape, generator=_generator()), np.tile(np.arange(len(KNOWN)), 2)
+    twins = torch.cat([noise, noise])
+    settings = DecoderSettings(epochs=1, architectures=("linear",), augmented=False)
+    told = decoder_attack(plain(), twins, VICTIMS, settings, _generator(), patients=patients)
+    untold = decoder_attack(plain(), twins, VICTIMS, settings, _generator())
+    assert told.notes["linear.validation_mse"] > 2 * untold.notes["linear.validation_mse"]
+    one = decoder_attack(plain(), KNOWN, VICTIMS, settings, _generator(), patients=np.zeros(len(KNOWN), np.int64))
+    assert one.mean_psnr > MEAN_PSNR
 
 
 def test_noise_hides_and_averaged_releases_win_some_of_it_back() -> None:
