@@ -160,7 +160,11 @@ _TABLES = {
     "theft_strategies": _of("extraction", theft.theft_strategies, _THEFT),
     "theft_peers": _of("extraction", theft.theft_peers, f"means of 3 seeds; {_THEFT}"),
     "defence_recognition": _of("defenses", defence.recognition, _SPLIT),
-    "defence_reading": _of("defenses", defence.reading, _SPLIT),
+    "defence_reading": _of(
+        "defenses",
+        defence.reading,
+        f"PSNR in dB / SSIM / MSE; {_SPLIT} Four victims where gradients are inverted, 225 or 256 elsewhere.",
+    ),
     "defence_cost": _of("defenses", defence.cost, "medians; one thread."),
     "defence_policies": _of(
         "defenses", defence.policies, "embedded device, int8, 4,000 queries, 3 seeds (least–most)."

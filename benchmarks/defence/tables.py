@@ -27,18 +27,22 @@ def recognition(document: Document) -> str:
 
 
 def reading(document: Document) -> str:
-    """PSNR in dB, SSIM and MSE of each attack on each protection, over victims and seeds."""
+    """What each attack reads of each protection: PSNR in dB, SSIM and MSE, over victims and seeds."""
+    networks = list(_networks(document))
+    attacks = list(dict.fromkeys(i["attack"] for *_, own in networks for one in own for i in one["inversions"]))
     rows = []
-    for data, protection, own in _networks(document):
-        for attack in dict.fromkeys(inversion["attack"] for one in own for inversion in one["inversions"]):
-            found = [inversion for one in own for inversion in one["inversions"] if inversion["attack"] == attack]
-            cells = [f"{mean(one[key] for one in found):{form}}" for key, form in _READ.items()]
-            rows.append([data, protection, attack, f"{len(found)}", f"{found[0]['victims']}", *cells])
-    head = ("data", "protection", "attack", "seeds", "victims", "PSNR, dB", "SSIM", "MSE", "s")
-    return table(head, rows, 3)
+    for data, protection, own in networks:
+        tried = [i for one in own for i in one["inversions"]]
+        cells = [_read([i for i in tried if i["attack"] == attack]) for attack in attacks]
+        rows.append([data, protection, f"{len(own)}", *cells])
+    return table(("data", "protection", "seeds", *attacks), rows, 3)
 
 
-_READ = {"psnr": ".1f", "ssim": ".2f", "mse": ".4f", "seconds": ".0f"}
+def _read(found: list[Any]) -> str:
+    if not found:
+        return "–"
+    psnr, ssim, mse = (mean(one[key] for one in found) for key in ("psnr", "ssim", "mse"))
+    return f"{psnr:.1f} / {ssim:.2f} / {mse:.4f}"
 
 
 def cost(document: Document) -> str:
