@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from contextlib import redirect_stdout
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from statistics import median
@@ -42,10 +44,15 @@ def executorch_bindings(path: Path, shape: tuple[int, int, int], warm: int, runs
         raise ValueError(f"{path} has no method forward")
     height, width, channels = shape
     inputs = [torch.zeros(1, channels, height, width)]
+    return median_us(partial(method.execute, inputs), warm, runs)
+
+
+def median_us(call: Callable[[], object], warm: int, runs: int) -> float:
+    """Median microseconds of so many calls one after the other, after some that are not counted."""
     times = []
     for _ in range(warm + runs):
         start = time.perf_counter()
-        method.execute(inputs)
+        call()
         times.append(time.perf_counter() - start)
     return 1e6 * median(times[warm:])
 

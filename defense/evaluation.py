@@ -35,9 +35,9 @@ class EvaluationSettings:
         inversion: names of `defense.inversion.attacks.ATTACKS`.
         adversarial: names of `defense.inversion.adversarial.ADVERSARIAL`.
         victims: test patients' images that attacks are after, at most.
+        one_by_one: of them, those whose gradients are inverted.
         auxiliary: images of other patients that the attacker has, at most: of the validation split first, then of the
             thief's half; None: all.
-        one_by_one: of them, those whose gradients are inverted.
         attacks: settings of the attacks.
         changes: how far adversarial images go.
         seed: of the attacks.
@@ -46,8 +46,8 @@ class EvaluationSettings:
     inversion: tuple[str, ...] = ("mean", "decoder")
     adversarial: tuple[str, ...] = ("fgsm", "pgd")
     victims: int = 256
-    auxiliary: int | None = None
     one_by_one: int = 4
+    auxiliary: int | None = None
     attacks: InversionSettings = field(default_factory=InversionSettings)
     changes: AdversarialSettings = field(default_factory=AdversarialSettings)
     seed: int = 0

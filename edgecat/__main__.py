@@ -31,7 +31,7 @@ def main() -> None:
     except WrongUsage as error:
         code = _usage(error)
     if code == ExitCode.INTERRUPTED:
-        _fail("interrupted", _GOES_ON.get(sys.argv[1]), ExitCode.INTERRUPTED)
+        _fail("interrupted", _GOES_ON.get("".join(sys.argv[1:2])), ExitCode.INTERRUPTED)
     sys.exit(code)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from benchmarks.latency_peers import median_us
 from benchmarks.proof import Check, at_most
 from edge.runner.engines import Engine, load_engine
 from export.recipes import find_recipe
@@ -65,19 +66,10 @@ def _beside(ours: Engine, theirs: Engine, rounds: int) -> JsonValue:
     microseconds: dict[str, list[float]] = {"ours": [], "theirs": []}
     for _ in range(rounds):
         for name, engine in (("ours", ours), ("theirs", theirs)):
-            microseconds[name].append(_median_of(engine))
+            image = np.zeros(engine.input.shape, engine.input.dtype)
+            microseconds[name].append(median_us(partial(engine.run, image), WARM, RUNS))
     ratio = median(a / b for a, b in zip(microseconds["ours"], microseconds["theirs"], strict=True))
     return {"ours_us": [*microseconds["ours"]], "theirs_us": [*microseconds["theirs"]], "ratio": ratio}
-
-
-def _median_of(engine: Engine) -> float:
-    image = np.zeros(engine.input.shape, engine.input.dtype)
-    times = []
-    for _ in range(WARM + RUNS):
-        start = time.perf_counter()
-        engine.run(image)
-        times.append(time.perf_counter() - start)
-    return 1e6 * median(times[WARM:])
 
 
 def _litert(network: nn.Module, images: Tensor, quantised: bool) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -77,3 +79,16 @@ def test_an_attacker_without_images_is_told(dataset: Dataset) -> None:
     bare = Dataset("stripes", dataset.class_names, dataset.train, nobody, dataset.test, nobody)
     with pytest.raises(DataError, match="no images for the attacker"):
         evaluate_split(trained(dataset, Protection()), bare, SETTINGS)
+
+
+def test_an_attacker_of_few_images_has_those_of_the_validation_split_first(dataset: Dataset) -> None:
+    nobody = Split(dataset.thief.images[:0], dataset.thief.labels[:0], dataset.thief.patients[:0])
+    own = Dataset("stripes", dataset.class_names, dataset.train, dataset.val, dataset.test, nobody)
+    model = trained(dataset, Protection())
+    settings = replace(SETTINGS, adversarial=(), inversion=("mean",))
+    few, all_of_val, all_images = (
+        evaluate_split(model, data, replace(settings, auxiliary=count)).read["mean"]
+        for data, count in ((dataset, len(dataset.val)), (own, None), (dataset, None))
+    )
+    assert (few.images == all_of_val.images).all()
+    assert (few.images != all_images.images).any()
