@@ -21,6 +21,7 @@ from attack.oracle import Oracle
 from attack.paid import Paid, examples
 from attack.strategies import State, Strategy
 from attack.unqueried import unqueried
+from attack.walking import walk
 from foundation.answers import Answers
 from foundation.errors import UsageError
 from foundation.progress import SILENT, Progress
@@ -29,9 +30,6 @@ from foundation.progress import SILENT, Progress
 # 8,192 images of 64 x 64 the ledger leaves 83 % of the channel's rate, at 32,768 97 %), and the more memory it takes.
 BATCH_BYTES = 64 << 20
 MOST_AT_ONCE, LEAST_AT_ONCE = 16_384, 512
-
-# Proposals in a row without one new image, after which a strategy counts as run out (a pool of one black picture).
-STALE_PROPOSALS = 20
 
 # Queried images of each answer that are kept to look at.
 EXAMPLES = 8
@@ -176,18 +174,10 @@ class _Walk:
 
     def spend(self, budget: int) -> None:
         """Ask until `budget` distinct images are paid for, or the strategy has no more that are new."""
-        start, stale, asking = time.perf_counter(), 0, self.asking
+        start, asking = time.perf_counter(), self.asking
         with self.progress.task(f"asking {asking.oracle.policy}", budget) as advance:
             advance(asking.spent)
-            while asking.spent < budget:
-                state = State(min(self.batch, budget - asking.spent), self.paid, self.notes, self._substitute)
-                proposal = self.strategy.propose(state)
-                if not len(proposal.images) or stale >= STALE_PROPOSALS:
-                    break
-                answered = asking.ask(proposal.images, proposal.provenance)
-                self.strategy.observe(answered.images, answered.answers)
-                stale = 0 if len(answered.images) else stale + 1
-                self.paid.add(answered.images, answered.answers, proposal.part)
+            for answered in walk(asking, self.strategy, self.paid, budget, self._state):
                 self._count(answered.answers)
                 advance(len(answered.images), f"{answered.asked} new")
         self.seconds += time.perf_counter() - start
@@ -204,6 +194,9 @@ class _Walk:
             seconds_query=self.seconds,
             device_seconds=self.device_ns / 1e9,
         )
+
+    def _state(self, left: int) -> State:
+        return State(min(self.batch, left), self.paid, self.notes, self._substitute)
 
     def _count(self, answers: Answers) -> None:
         """Keep count of what was answered, in which time."""

@@ -7,6 +7,7 @@ the same way again; each image that it proposes is held against the ledger's has
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from attack.budget import Answered, BudgetedOracle
-from attack.extraction import MOST_AT_ONCE, STALE_PROPOSALS
+from attack.extraction import MOST_AT_ONCE
 from attack.ledger import AttackIdentity, AttackLedger, Ledger
 from attack.paid import Labelled, Paid
-from attack.strategies import Proposal, State, Strategy
+from attack.strategies import State, Strategy
+from attack.walking import walk
 from foundation.answers import AnswerPolicy, Answers
 from foundation.errors import DataError
 from foundation.progress import SILENT, Progress
@@ -59,29 +61,27 @@ def replay(
     held = ledger.attack(identity, classes)
     if not len(held):
         return
-    asking = BudgetedOracle(_Silent(identity, classes, image_shape), held, len(held))
-    stale = 0
+    asking = _Replaying(_Silent(identity, classes, image_shape), held, len(held))
+    most = min(at_once, MOST_AT_ONCE)
     with Paid(spool) as paid, progress.task(f"replaying {identity.thief}", len(held)) as advance:
-        while asking.remaining:
-            count = min(at_once, MOST_AT_ONCE, asking.remaining)
-            proposal = strategy.propose(State(count, paid, _ReadNotes(held), _no_substitute))
-            if not len(proposal.images) or stale >= STALE_PROPOSALS:
-                raise _another_walk(f"the strategy ends after {asking.spent} of {len(held)} queries")
-            answered = _ask(asking, proposal)
-            strategy.observe(answered.images, answered.answers)
-            paid.add(answered.images, answered.answers, proposal.part)
-            stale = 0 if len(answered.images) else stale + 1
+        state = partial(_state, most, paid, _ReadNotes(held))
+        for answered in walk(asking, strategy, paid, len(held), state):
             advance(len(answered.images))
             if len(answered.images):
                 yield answered.images, answered.answers
+    if asking.remaining:
+        raise _another_walk(f"the strategy ends after {asking.spent} of {len(held)} queries")
 
 
-def _ask(asking: BudgetedOracle, proposal: Proposal) -> Answered:
-    try:
-        return asking.ask(proposal.images, proposal.provenance)
-    except DataError as error:
-        # Its hint is for a thief who goes on.
-        raise DataError(error.message, hint=_HINT) from error
+class _Replaying(BudgetedOracle):
+    """Hints at what helps who replays a walk, where its base class speaks to a thief who goes on."""
+
+    def ask(self, images: NDArray[np.uint8], provenance: list[str]) -> Answered:
+        """See `BudgetedOracle`."""
+        try:
+            return super().ask(images, provenance)
+        except DataError as error:
+            raise DataError(error.message, hint=_HINT) from error
 
 
 class _Silent:
@@ -111,6 +111,10 @@ class _ReadNotes:
 
     def keep(self, key: str, value: bytes) -> None:
         """Nothing is written."""
+
+
+def _state(most: int, paid: Paid, notes: _ReadNotes, left: int) -> State:
+    return State(min(most, left), paid, notes, _no_substitute)
 
 
 def _no_substitute() -> nn.Module:

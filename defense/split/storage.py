@@ -15,9 +15,10 @@ from defense.split.costs import Costs
 from defense.split.model import SplitModel, build_split
 from defense.split.state import load_network, prefixed, read_state, under, write_state
 from defense.split.training import Epoch
-from foundation.errors import ArtifactError
+from foundation.errors import ArtifactError, DataError
 from foundation.files import sha256_file, write_text
 from foundation.settings_files import first_fault
+from victim.dataset import Dataset
 
 CLIENT_FILE = "client.safetensors"
 SERVER_FILE = "server.safetensors"
@@ -64,6 +65,18 @@ class Stored:
 
     model: SplitModel
     record: SplitRecord
+
+    def check_dataset(self, dataset: Dataset) -> None:
+        """Whether the network was trained on this data set.
+
+        Raises:
+            DataError: it was not: its test split may have been somebody's training split.
+        """
+        if self.record.dataset_sha256 != dataset.sha256:
+            raise DataError(
+                f"this split network was trained on {self.record.dataset}, not on this {dataset.name} with this split",
+                hint="give the data and seed it was trained with",
+            )
 
 
 def save_client(directory: Path, model: SplitModel, config: SplitConfig) -> str:

@@ -150,9 +150,8 @@ def _training_data(
     """The data set that a network was trained on, or an error."""
     from edgecat.settings import make_settings
     from edgecat.stages.data import load_dataset
-    from edgecat.stages.split_inference import check_dataset
 
     seed = stored.record.config.seed
     dataset = load_dataset(make_settings(data=data, seed=seed, size=size, skip_bad=skip_bad, labels=labels), output)
-    check_dataset(stored, dataset)
+    stored.check_dataset(dataset)
     return dataset

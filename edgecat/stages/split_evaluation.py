@@ -15,7 +15,6 @@ from defense.split.storage import SplitRecord, Stored, load_split
 from edgecat.directory import RunDirectory
 from edgecat.journal import Journal
 from edgecat.stages.readings import readings_of, save_readings
-from edgecat.stages.split_inference import check_dataset
 from foundation.progress import SILENT, Progress
 from victim.dataset import Dataset
 
@@ -40,7 +39,7 @@ def evaluate_directories(
     """
     networks = [load_split(directory) for directory in directories]
     for stored in networks:
-        check_dataset(stored, dataset)
+        stored.check_dataset(dataset)
     place = RunDirectory(out)
     journal = Journal(place, progress)
     found = []

@@ -28,7 +28,7 @@ from edge.devices.opening import open_device
 from edgecat.quiet import log_output
 from edgecat.stages.data import parity_images
 from export.recipes import Recipe
-from foundation.errors import DataError, UsageError
+from foundation.errors import UsageError
 from foundation.manifest import Artifact
 from foundation.progress import SILENT, Progress
 from victim.dataset import Dataset
@@ -120,7 +120,7 @@ def client_for_device(
         return artifact
     if dataset is None:
         raise UsageError(f"the client is not exported by {recipe.name} yet", hint="give its training data: --data")
-    check_dataset(stored, dataset)
+    stored.check_dataset(dataset)
     progress.say(f"exporting the client by {recipe.name}")
     with log_output(folder / "export.log"):
         artifact, parity = export_client(stored, recipe, folder, dataset.train.images, parity_images(dataset))
@@ -130,19 +130,6 @@ def client_for_device(
         artifact.manifest_path.unlink(missing_ok=True)
         raise
     return artifact
-
-
-def check_dataset(stored: Stored, dataset: Dataset) -> None:
-    """Whether the network was trained on this data set.
-
-    Raises:
-        DataError: it was not: its test split may have been somebody's training split.
-    """
-    if stored.record.dataset_sha256 != dataset.sha256:
-        raise DataError(
-            f"this split network was trained on {stored.record.dataset}, not on this {dataset.name} with this split",
-            hint="give the data and seed it was trained with",
-        )
 
 
 def told(stored: Stored, inferred: Inferred, truth: NDArray[np.int64] | None) -> tuple[dict[str, Any], str]:
