@@ -24,14 +24,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from pydantic import JsonValue
+from scipy import stats
 
 from benchmarks.comparison import power
 from benchmarks.cores import on_cores
 from benchmarks.kept import known, once
 from benchmarks.latency_peers import executorch_bindings, litert_benchmark
 from benchmarks.proof import Check, at_most, main
-from benchmarks.statistics import mean_interval
+from benchmarks.statistics import LEVEL, RESAMPLES
 from benchmarks.untrained import untrained
 from edge.deployment import RunnerOptions, push_artifact, start
 from edge.devices.opening import OpenDevice, open_device
@@ -144,16 +146,27 @@ def _theirs(artifact: Artifact) -> Callable[[], float]:
 
 
 def _told(ours: list[float], theirs: list[float]) -> JsonValue:
-    """Ratios are of one round each: what slows a round down slows both."""
-    ratios = np.log(np.asarray(ours) / np.asarray(theirs))
-    low, high = mean_interval(ratios, np.random.default_rng(0))
+    """The interval draws whole rounds: what slows a round down slows both."""
+    interval = stats.bootstrap(
+        (ours, theirs),
+        _ratio_of_medians,
+        paired=True,
+        confidence_level=LEVEL,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        random_state=np.random.default_rng(0),
+    ).confidence_interval
     return {
         "ours_us": [*ours],
         "theirs_us": [*theirs],
-        "ratio": float(np.median(ours) / np.median(theirs)),
+        "ratio": float(_ratio_of_medians(ours, theirs)),
         "apart_us": float(np.median(theirs) - np.median(ours)),
-        "ratio_ci": [float(np.exp(low)), float(np.exp(high))],
+        "ratio_ci": [float(interval.low), float(interval.high)],
     }
+
+
+def _ratio_of_medians(ours: ArrayLike, theirs: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
+    return np.asarray(np.median(ours, axis) / np.median(theirs, axis))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks import latency_agreement
@@ -50,6 +51,16 @@ def test_a_small_file_may_be_far_faster_than_through_python() -> None:
 def test_a_quick_run_and_one_that_measured_nothing_stand_for_nothing() -> None:
     for checks in (latency_agreement.checks(found(), quick=True), latency_agreement.checks({}, quick=False)):
         assert {check.ok for check in checks} == {None}
+
+
+def test_the_interval_is_of_the_ratio_that_is_told_and_knows_that_rounds_are_shared() -> None:
+    ours = [float(one) for one in np.random.default_rng(0).lognormal(5, 0.5, 41)]
+    told: Any = latency_agreement._told(ours, [2 * one for one in ours])
+    assert told["ratio"] == pytest.approx(0.5)
+    assert told["ratio_ci"] == pytest.approx([0.5, 0.5])
+    noisy: Any = latency_agreement._told(ours, [float(one) for one in np.random.default_rng(1).lognormal(5, 0.5, 41)])
+    low, high = noisy["ratio_ci"]
+    assert low < noisy["ratio"] < high
 
 
 @pytest.mark.export
