@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pydantic import JsonValue
 from scipy import stats
 
@@ -42,6 +42,7 @@ from foundation.answers import AnswerPolicy
 from foundation.manifest import Artifact
 
 Raw = dict[str, JsonValue]
+Medians = NDArray[np.float64]
 
 RECIPES = ("tflite_fp32", "tflite_int8", "executorch_fp32", "executorch_int8")
 # Side of the images in pixels: of the phantom, and the usual one of larger networks.
@@ -147,8 +148,9 @@ def _theirs(artifact: Artifact) -> Callable[[], float]:
 
 def _told(ours: list[float], theirs: list[float]) -> JsonValue:
     """The interval draws whole rounds: what slows a round down slows both."""
+    of_ours, of_theirs = np.array(ours), np.array(theirs)
     interval = stats.bootstrap(
-        (ours, theirs),
+        (of_ours, of_theirs),
         _ratio_of_medians,
         paired=True,
         confidence_level=LEVEL,
@@ -159,13 +161,13 @@ def _told(ours: list[float], theirs: list[float]) -> JsonValue:
     return {
         "ours_us": [*ours],
         "theirs_us": [*theirs],
-        "ratio": float(_ratio_of_medians(ours, theirs)),
-        "apart_us": float(np.median(theirs) - np.median(ours)),
+        "ratio": float(_ratio_of_medians(of_ours, of_theirs)),
+        "apart_us": float(np.median(of_theirs) - np.median(of_ours)),
         "ratio_ci": [float(interval.low), float(interval.high)],
     }
 
 
-def _ratio_of_medians(ours: ArrayLike, theirs: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
+def _ratio_of_medians(ours: Medians, theirs: Medians, axis: int = -1) -> Medians:
     return np.asarray(np.median(ours, axis) / np.median(theirs, axis))
 
 
