@@ -21,7 +21,8 @@ from foundation.settings_files import first_fault, read_toml
 USUAL_TARGETS = ("tflite_int8", "executorch_int8", "tflite_fp32", "executorch_fp32")
 # A first look, and the whole curve of `edgecat attack`.
 DEFAULT_BUDGETS = (250, 2000)
-QUICK_BUDGETS = (250, 1000)
+# What `quick` stands for where nothing else is said.
+QUICK: dict[str, object] = {"budgets": (250, 1000), "seeds": 1}
 CURVE = (250, 500, 1000, 2000, 4000, 8000, 16000)
 
 
@@ -60,7 +61,7 @@ class RunSettings(BaseModel):
         size: side of the images, for folders and DICOM.
         skip_bad: leave bad files of a folder out instead of stopping.
         labels: CSV of labels for a folder of DICOM files.
-        quick: smaller, for a first look; the records say so.
+        quick: smaller, for a first look; the records say so. `make_settings` then takes `QUICK` for what is not given.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -179,6 +180,7 @@ def make_settings(**values: object) -> RunSettings:
     Raises:
         UsageError: an unknown or impossible setting.
     """
+    values = (QUICK if values.get("quick") else {}) | values
     try:
         # A path is kept as it is written, so that settings fit into TOML and JSON.
         settings = RunSettings.model_validate({k: str(v) if isinstance(v, Path) else v for k, v in values.items()})

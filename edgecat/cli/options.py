@@ -143,5 +143,11 @@ Epochs = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option("--epochs", min=1, help="Of the victim's training. Default: as many as fit the data."),
 ]
-Quick = Annotated[bool, typer.Option("--quick", help="Smaller and sooner; the records and the report say so.")]
+Quick = Annotated[
+    bool,
+    typer.Option(
+        "--quick",
+        help="Sooner: --budgets 250,1000 and --seeds 1 unless given, half a second for each latency; records say so.",
+    ),
+]
 Model = Annotated[Path, typer.Argument(help="A .tflite or .pte file with its manifest beside it.")]

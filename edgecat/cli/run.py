@@ -86,6 +86,9 @@ def run(
     report.md. A run that was killed goes on with --resume: nothing is trained, exported or asked twice.
     """
     values = {name: value for name, value in context.params.items() if name not in ("out", "resume", "json")}
+    if not _was_given(context, "seeds"):
+        # Left to the settings: a quick run has fewer.
+        del values["seeds"]
     if resume:
         _refuse_settings(context)
     with Output(json) as output:
@@ -111,7 +114,7 @@ def run(
 
 def _settings(values: dict[str, object]) -> RunSettings:
     from edge.devices.spec import parse_spec
-    from edgecat.settings import QUICK_BUDGETS, make_settings, parse_budgets
+    from edgecat.settings import make_settings, parse_budgets
 
     renamed = {
         "runtime": "runtimes",
@@ -125,9 +128,12 @@ def _settings(values: dict[str, object]) -> RunSettings:
     given["device"] = str(parse_spec(None if given.get("device") is None else str(given["device"])))
     if "budgets" in given:
         given["budgets"] = parse_budgets(list(map(str, values["budgets"])))  # type: ignore[call-overload]
-    elif given.get("quick"):
-        given["budgets"] = QUICK_BUDGETS
     return make_settings(**given)
+
+
+def _was_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _refuse_settings(context: typer.Context) -> None:
@@ -135,8 +141,7 @@ def _refuse_settings(context: typer.Context) -> None:
     for name in context.params:
         if name in ("out", "resume", "json"):
             continue
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        if _was_given(context, name):
             raise UsageError(
                 f"--resume takes its settings from run.toml, --{name.replace('_', '-')} cannot change them",
                 hint="leave it out, or start a new run",

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from edgecat.settings import CURVE, RunSettings, parse_budgets
+from edgecat.settings import CURVE, RunSettings, make_settings, parse_budgets
 from foundation.errors import ExitCode, UsageError
 
 
@@ -40,3 +40,10 @@ def test_the_curve_doubles_from_250_to_16000() -> None:
 
 def test_random_is_beside_every_strategy_unless_refused() -> None:
     assert RunSettings().baseline
+
+
+def test_a_quick_run_is_smaller_in_what_nobody_asked_for() -> None:
+    assert (make_settings(quick=True).budgets, make_settings(quick=True).seeds) == ((250, 1000), 1)
+    asked = make_settings(quick=True, budgets=(500,), seeds=2)
+    assert (asked.budgets, asked.seeds) == ((500,), 2)
+    assert make_settings().seeds == 3
