@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from edgecat.settings import CURVE, RunSettings, make_settings, parse_budgets
-from foundation.errors import ExitCode, UsageError
+from foundation.errors import DataError, ExitCode, UsageError
+
+from .command_line import Ended
 
 
 @pytest.mark.parametrize(
@@ -47,3 +51,22 @@ def test_a_quick_run_is_smaller_in_what_nobody_asked_for() -> None:
     asked = make_settings(quick=True, budgets=(500,), seeds=2)
     assert (asked.budgets, asked.seeds) == ((500,), 2)
     assert make_settings().seeds == 3
+
+
+@pytest.mark.parametrize(("words", "seeds"), [((), 3), (("--quick",), 1), (("--quick", "--seeds", "3"), 3)])
+def test_the_command_line_leaves_the_number_of_thieves_to_a_quick_run(
+    words: tuple[str, ...],
+    seeds: int,
+    edgecat_here: Callable[..., Ended],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    asked: list[RunSettings] = []
+
+    def walk(settings: RunSettings, *_: object) -> None:
+        asked.append(settings)
+        raise DataError("far enough")
+
+    monkeypatch.setattr("edgecat.pipeline.run", walk)
+    assert edgecat_here("run", "--out", tmp_path / "out", *words).code == ExitCode.DATA
+    assert [settings.seeds for settings in asked] == [seeds]
