@@ -21,9 +21,9 @@ from foundation.settings_files import first_fault, read_toml
 USUAL_TARGETS = ("tflite_int8", "executorch_int8", "tflite_fp32", "executorch_fp32")
 # A first look, and the whole curve of `edgecat attack`.
 DEFAULT_BUDGETS = (250, 2000)
+CURVE = (250, 500, 1000, 2000, 4000, 8000, 16000)
 # What `quick` stands for where nothing else is said.
 QUICK: dict[str, object] = {"budgets": (250, 1000), "seeds": 1}
-CURVE = (250, 500, 1000, 2000, 4000, 8000, 16000)
 
 
 class RunSettings(BaseModel):
